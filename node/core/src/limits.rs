@@ -1,0 +1,106 @@
+//! Every bound in one place, with its unit in its name and the relations between them asserted at
+//! compile time. What has no bound here has no business in memory.
+
+/// A remote clock further ahead than this does not move ours and is shown as suspect.
+/// The same bound as in iroh-docs; PROTOCOL section 2.
+pub const HLC_AHEAD_MS: u64 = 10 * 60 * 1000;
+/// An author's clock further behind at first sight than the longest storage time is suspect.
+pub const HLC_BEHIND_MS: u64 = 400 * 24 * 3600 * 1000;
+
+/// Largest frame body on a link (DETAILS section 2).
+pub const FRAME_BYTES: usize = 64 * 1024;
+/// Largest envelope.
+pub const ENVELOPE_BYTES: usize = 64 * 1024;
+/// Largest entry body; the envelope adds MLS and header bytes.
+pub const ENTRY_BODY_BYTES: usize = 48 * 1024;
+/// Largest HAVE body; more is said in several.
+pub const HAVE_BYTES: usize = 8 * 1024;
+/// Largest certificate.
+pub const CERT_BYTES: usize = 300;
+/// Largest invite.
+pub const INVITE_BYTES: usize = 600;
+/// Largest blob chunk ciphertext without its tag.
+pub const CHUNK_BYTES: usize = 1024;
+/// Most chunks of one layer of one object (1 MiB at 1 KiB a chunk; an original of 8 MB has 8192).
+pub const CHUNKS_PER_LAYER: u32 = 8 * 1024 + 64;
+/// Most layers of one object.
+pub const LAYERS_PER_OBJECT: usize = 16;
+/// Most objects named in one entry.
+pub const OBJECTS_PER_ENTRY: usize = 16;
+/// Most recent objects whose bitmap travels in a signed head.
+pub const OBJECTS_PER_HEAD: usize = 64;
+/// Most holes listed for one log in RANGES.
+pub const HOLES_PER_LOG: usize = 256;
+/// Most logs in one RANGES.
+pub const LOGS_PER_RANGES: usize = 3 * 128 * 4;
+/// Most objects in one BLOBS.
+pub const OBJECTS_PER_BLOBS: usize = 256;
+/// Most runs in one bitmap.
+pub const RUNS_PER_BITMAP: usize = 1024;
+/// Most cursors in an entry or an op.
+pub const CURSORS: usize = 256;
+/// Most members of a thread.
+pub const MEMBERS: usize = 128;
+/// Most threads a device holds.
+pub const THREADS: usize = 1024;
+/// Most threads named in one THREADS frame.
+pub const THREADS_PER_FRAME: usize = 1024;
+/// Most items in one burst.
+pub const ITEMS_PER_BURST: usize = 1024;
+/// Parked envelopes of a thread (unknown node or key), and of one slot (N5).
+pub const PARKED_PER_THREAD: usize = 256;
+/// See [`PARKED_PER_THREAD`].
+pub const PARKED_PER_SLOT: usize = 32;
+/// Control keys kept for reading (PROTOCOL section 3).
+pub const CONTROL_KEYS: usize = 64;
+/// Sender ratchet: skipped keys kept, and how far it may run forward.
+pub const RATCHET_WINDOW: u32 = 128;
+/// See [`RATCHET_WINDOW`].
+pub const RATCHET_FORWARD: u32 = 10_000;
+/// Batches handed out and not yet confirmed.
+pub const COMMITS_IN_FLIGHT: usize = 64;
+/// Outputs that wait to be polled.
+pub const OUTPUTS: usize = 64 * 1024;
+/// Links open at once.
+pub const LINKS: usize = 256;
+/// Unsealed entries that wait in one thread.
+pub const OUTBOX_ENTRIES: usize = 4096;
+/// Partly received envelopes per link.
+pub const PARTS_PER_LINK: usize = 64;
+/// Unit of transmission: an alarm waits behind at most one.
+pub const UNIT_BYTES: usize = 1024;
+/// Unit below 1 kbit/s.
+pub const UNIT_BYTES_SLOW: usize = 256;
+/// Entries between two signed heads of a device that only receives.
+pub const ENTRIES_PER_HEAD: u32 = 16;
+/// Largest store value; larger rows are split by the host.
+pub const VALUE_BYTES: usize = 1024 * 1024;
+
+/// Class 0 and 1 items a routing key may hand to one carrier in a minute.
+pub const BUCKET_URGENT_ITEMS_PER_MIN: u32 = 60;
+/// Bytes of classes 0-2 a routing key may hand to one carrier in an hour.
+pub const BUCKET_CLINICAL_BYTES_PER_H: u64 = 256 * 1024;
+/// Bytes of all classes a routing key may hand to one carrier in an hour.
+pub const BUCKET_BYTES_PER_H: u64 = 4 * 1024 * 1024;
+/// Bytes an hour for one inbox handle from one routing key.
+pub const INBOX_BYTES_PER_H: u64 = 256 * 1024;
+/// Unread bytes for one inbox handle from one routing key.
+pub const INBOX_UNREAD_BYTES: u64 = 1024 * 1024;
+/// Default quota of a phone that carries for others.
+pub const CARRY_BYTES_PHONE: u64 = 64 * 1024 * 1024;
+/// Default quota of a vehicle.
+pub const CARRY_BYTES_VEHICLE: u64 = 2 * 1024 * 1024 * 1024;
+/// How long a relay keeps what nobody released.
+pub const RELAY_KEEP_MS: u64 = 30 * 24 * 3600 * 1000;
+
+/// Sealed size of a class 0 item at most.
+pub const ALARM_BYTES: usize = 1024;
+
+/// Deadlines after which the sender says *not confirmed*, by class 0, 1, 2 (DETAILS section 4).
+pub const NOT_CONFIRMED_MS: [u64; 3] = [60_000, 5 * 60_000, 3_600_000];
+
+const _: () = assert!(ENTRY_BODY_BYTES + 4096 <= ENVELOPE_BYTES);
+const _: () = assert!(HAVE_BYTES < FRAME_BYTES);
+const _: () = assert!(CHUNK_BYTES + 64 < ENVELOPE_BYTES);
+const _: () = assert!(UNIT_BYTES_SLOW < UNIT_BYTES);
+const _: () = assert!(PARKED_PER_SLOT <= PARKED_PER_THREAD);
