@@ -14,7 +14,7 @@ pub(crate) mod tests;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -59,7 +59,10 @@ impl Test {
     fn into_trial(self, promised: Arc<Vec<String>>, report: Arc<Mutex<Report>>) -> Trial {
         let id = self.id();
         Trial::ignorable_test(id.clone(), move || match verdict(&self.needs, &promised) {
-            Verdict::Fail(why) => Err(why.into()),
+            Verdict::Fail(why) => {
+                report.lock().unwrap().ran(self.layer, Duration::ZERO);
+                Err(why.into())
+            }
             Verdict::Skip(missing) => {
                 let reason = missing
                     .iter()
