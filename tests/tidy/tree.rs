@@ -1,7 +1,7 @@
 //! The files of a project and what Cargo says about it, as the rules see them.
 //!
 //! In a git checkout the files are those that git tracks or would track, so that a new file is judged before
-//! its first commit; elsewhere (fixtures, source archives) every file but `target`. The fixtures are left
+//! its first commit; elsewhere (fixtures, source archives) every file outside `target`. The fixtures are left
 //! out of the project's own tree: they break rules for a living.
 
 use std::collections::BTreeMap;
@@ -137,26 +137,35 @@ fn open_project() -> Result<Tree, String> {
 }
 
 fn file_names(root: &Path) -> Result<Vec<String>, String> {
-    if !root.join(".git").exists() {
-        let mut names = Vec::new();
-        walk(root, "", &mut names).map_err(|e| format!("{}: {e}", root.display()))?;
+    if let Some(names) = names_from_git(root) {
         return Ok(names);
     }
-    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let output = Command::new("git").args(arguments).current_dir(root).output();
-    let output = output.map_err(|e| format!("git ls-files: {e}"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "git ls-files: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
+    let mut names = Vec::new();
+    walk(root, "", &mut names).map_err(|e| format!("{}: {e}", root.display()))?;
+    Ok(names)
+}
+
+/// `None` outside a checkout, and where git is absent or refuses, as in a checkout of another user.
+fn names_from_git(root: &Path) -> Option<Vec<String>> {
+    if !root.join(".git").exists() {
+        return None;
     }
-    let names = String::from_utf8_lossy(&output.stdout);
-    Ok(names
-        .split('\0')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect())
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .ok()?;
+    let names = String::from_utf8(output.stdout)
+        .ok()
+        .filter(|_| output.status.success())?;
+    Some(
+        names
+            .split('\0')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> std::io::Result<()> {
@@ -165,7 +174,7 @@ fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> std::io::Result
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if !entry.file_type()?.is_dir() {
             names.push(name);
-        } else if name != "target" {
+        } else if !["target", ".git"].contains(&name.as_str()) {
             walk(&entry.path(), &format!("{name}/"), names)?;
         }
     }

@@ -150,10 +150,40 @@ fn outages_swallow_what_is_on_the_air() {
 }
 
 #[test]
+fn a_copy_takes_its_own_time() {
+    let twice = Profile {
+        duplicate_ppm: 1_000_000,
+        ..SLOW
+    };
+    let mut pipe = Pipe::new(twice, 1);
+    let copied = Fate::Deliver {
+        at_us: 110_000,
+        copy_at_us: Some(210_000),
+    };
+    assert_eq!(pipe.send(0, 100), copied);
+    assert_eq!(pipe.backlog_bytes(0), 200);
+
+    let mut cut = Pipe::new(twice, 1);
+    cut.schedule(Outage {
+        from_us: 150_000,
+        to_us: 400_000,
+    });
+    assert_eq!(cut.send(0, 100), at(110_000), "the copy is lost in the outage");
+    let mut full = Pipe::new(
+        Profile {
+            queue_bytes: 150,
+            ..twice
+        },
+        1,
+    );
+    assert_eq!(full.send(0, 100), at(110_000), "the copy finds no room");
+}
+
+#[test]
 fn an_earlier_time_counts_as_the_last_one() {
     let mut pipe = Pipe::new(SLOW, 1);
-    pipe.send(1_000_000, 1);
-    assert_eq!(pipe.send(0, 1), at(1_012_000));
+    assert_eq!(pipe.backlog_bytes(1_000_000), 0);
+    assert_eq!(pipe.send(0, 1), at(1_011_000));
 }
 
 #[test]
