@@ -172,10 +172,12 @@ fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> std::io::Result
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if !entry.file_type()?.is_dir() {
-            names.push(name);
-        } else if !["target", ".git"].contains(&name.as_str()) {
-            walk(&entry.path(), &format!("{name}/"), names)?;
+        if ["target", ".git"].contains(&name.as_str()) {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => walk(&entry.path(), &format!("{name}/"), names)?,
+            false => names.push(name),
         }
     }
     Ok(())

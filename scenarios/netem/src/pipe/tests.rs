@@ -127,14 +127,15 @@ fn too_long_takes_no_time() {
 fn outages_swallow_what_is_on_the_air() {
     let mut pipe = Pipe::new(SLOW, 1);
     pipe.schedule(Outage {
-        from_us: 150_000,
+        from_us: 100_000,
         to_us: 400_000,
     });
-    assert_eq!(pipe.send(0, 100), at(110_000), "off the air before the outage");
+    let off_the_air = pipe.send(0, 100);
+    assert_eq!(off_the_air, at(110_000), "its time ends as the outage begins");
     assert_eq!(
-        pipe.send(0, 100),
+        pipe.send(0, 10),
         Fate::Dropped(Cause::Down),
-        "on the air when it begins"
+        "still waiting when it begins"
     );
     assert_eq!(
         pipe.send(150_000, 10),
