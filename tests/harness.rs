@@ -12,6 +12,7 @@ mod report;
 mod requirement;
 pub(crate) mod tests;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -95,12 +96,10 @@ pub(crate) fn run(tests: Vec<Test>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut ids: Vec<String> = tests.iter().map(Test::id).collect();
-    ids.sort_unstable();
-    assert!(
-        ids.is_sorted_by(|a, b| a < b),
-        "two tests have one name, see --list"
-    );
+    let mut ids = BTreeSet::new();
+    for test in &tests {
+        assert!(ids.insert(test.id()), "two tests are called {}", test.id());
+    }
 
     let report = Arc::new(Mutex::new(Report::default()));
     let trials = tests
