@@ -1,0 +1,173 @@
+//! Commands in README and docs, kept true.
+//!
+//! A fence with shell commands says in its info string what becomes of them: `sh run` is executed here, from
+//! the root of the project; `sh` with any other words (`sh long`, `sh needs-root`) is not, and the words are
+//! the reason. A bare `sh` fence fails. Only commands that are cheap and change nothing may be run, see
+//! [`RUNNABLE`]. A script named as `bash path` must exist, run or not.
+//!
+//! Not checked here: what commands print. That belongs to the test of the program in question.
+
+use std::process::{Command, Stdio};
+
+use crate::harness::Test;
+use crate::tidy::Rule;
+use crate::tidy::tree::{self, Finding, Tree};
+
+/// The rule that all shell fences say what becomes of them.
+pub(crate) const FENCES: Rule = Rule {
+    layer: "docs",
+    name: "fences",
+    check: fences,
+};
+
+/// Beginnings of commands that a documentation test may execute.
+const RUNNABLE: [&str; 4] = [
+    "cargo tree ",
+    "cargo metadata ",
+    "bash tests/run --help",
+    "git ls-files ",
+];
+
+/// Info strings that mean a shell.
+const SHELLS: [&str; 4] = ["sh", "bash", "shell", "console"];
+
+/// The tests of this layer, beside the rule [`FENCES`].
+pub(crate) fn tests() -> Vec<Test> {
+    vec![Test::new("docs", "commands_run", || {
+        let tree = tree::project()?;
+        let mut ran = 0;
+        for fence in shell_fences(tree).into_iter().filter(Fence::is_run) {
+            for (line, command) in &fence.commands {
+                let place = format!("{}:{line}", fence.path);
+                execute(tree, command).map_err(|why| format!("{place}: {command}\n{why}"))?;
+                ran += 1;
+            }
+        }
+        assert!(ran > 0, "no fence is marked `sh run`");
+        Ok(())
+    })]
+}
+
+/// Shell commands of one fence, with the lines on which they stand.
+struct Fence<'a> {
+    path: &'a str,
+    line: usize,
+    /// What follows the shell's name in the info string.
+    fate: &'a str,
+    commands: Vec<(usize, &'a str)>,
+}
+
+impl Fence<'_> {
+    fn is_run(&self) -> bool {
+        self.fate == "run"
+    }
+}
+
+fn fences(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for fence in shell_fences(tree) {
+        if fence.fate.is_empty() {
+            let what = "a bare shell fence: say `sh run`, or why it is not run, as in `sh long`";
+            found.push(Finding::new(fence.path, fence.line, what));
+        }
+        for (line, command) in &fence.commands {
+            if fence.is_run() && !RUNNABLE.iter().any(|start| command.starts_with(start)) {
+                found.push(Finding::new(
+                    fence.path,
+                    *line,
+                    format!("not on the list of what docs run: {command}"),
+                ));
+            }
+            let script = command
+                .strip_prefix("bash ")
+                .and_then(|rest| rest.split_whitespace().next());
+            if let Some(script) = script.filter(|script| !script.starts_with('-') && !tree.has(script)) {
+                found.push(Finding::new(
+                    fence.path,
+                    *line,
+                    format!("no such script: {script}"),
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn shell_fences(tree: &Tree) -> Vec<Fence<'_>> {
+    let pages = tree
+        .texts_ending(&[".md"])
+        .filter(|(path, _)| *path == "README.md" || path.starts_with("docs/"));
+    pages
+        .flat_map(|(path, text)| shell_fences_of(path, text))
+        .collect()
+}
+
+fn shell_fences_of<'a>(path: &'a str, text: &'a str) -> Vec<Fence<'a>> {
+    let mut fences: Vec<Fence<'a>> = Vec::new();
+    let mut inside: Option<bool> = None;
+    // In a `console` fence only what follows the prompt is a command, the rest is what it printed.
+    let mut prompt = "";
+    for (n, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        match (line.strip_prefix("```"), inside) {
+            (Some(info), None) => {
+                let (shell, fate) = info.trim().split_once(' ').unwrap_or((info.trim(), ""));
+                let is_shell = SHELLS.contains(&shell);
+                if is_shell {
+                    fences.push(Fence {
+                        path,
+                        line: n,
+                        fate: fate.trim(),
+                        commands: Vec::new(),
+                    });
+                }
+                inside = Some(is_shell);
+                prompt = if shell == "console" { "$ " } else { "" };
+            }
+            (Some(_), Some(_)) => inside = None,
+            (None, Some(true)) => {
+                let command = line.strip_prefix(prompt).filter(|rest| is_command(rest));
+                if let (Some(fence), Some(command)) = (fences.last_mut(), command) {
+                    fence.commands.push((n, command));
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    fences
+}
+
+fn is_command(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with('#')
+}
+
+fn execute(tree: &Tree, command: &str) -> Result<(), String> {
+    let shell = Command::new("sh")
+        .args(["-eu", "-c", command])
+        .current_dir(tree.root())
+        .stdin(Stdio::null())
+        .output();
+    let output = shell.map_err(|e| e.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+/// The lines of a page that are prose: no fences, and what stands in backticks blanked. Lines from 1.
+pub(crate) fn prose_lines(text: &str) -> Vec<(usize, String)> {
+    let mut inside = false;
+    let mut prose = Vec::new();
+    for (n, line) in (1..).zip(text.lines()) {
+        if line.trim_start().starts_with("```") {
+            inside = !inside;
+        } else if !inside {
+            prose.push((n, line.split('`').step_by(2).collect::<Vec<_>>().join(" ")));
+        }
+    }
+    prose
+}

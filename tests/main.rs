@@ -1,0 +1,20 @@
+//! The one integration-test binary of Aidmesh.
+//!
+//! One binary, because each more would link the whole product once more. It brings its own `main`
+//! (`harness = false`) so that it can end in two tables that the standard harness does not print: what was
+//! skipped, why and how to get it, and how long each layer took. Everything else behaves as `cargo test`
+//! does: filters, `--list`, `--exact`, `--test-threads`.
+//!
+//! Each layer is a module with `pub(crate) fn tests() -> Vec<Test>`, listed in [`main`]. A test's name is
+//! `layer::name`, and docs refer to it so.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test binary: a panic is a failure, stdout the report
+
+mod docs;
+mod harness;
+mod tidy;
+
+fn main() -> std::process::ExitCode {
+    let layers = [harness::tests::tests(), tidy::tests(), docs::tests()];
+    harness::run(layers.into_iter().flatten().collect())
+}
