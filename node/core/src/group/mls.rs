@@ -29,7 +29,7 @@ use rows::{Kind, Rows};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
 
-pub use payload::{SealPlace, key_package_hash, restore_key_packages, strip_key_packages};
+pub use payload::{SealPlace, key_package_hash, node_tag, restore_key_packages, strip_key_packages};
 pub use provider::Crypto;
 
 const SUITES: [Ciphersuite; 2] = [
@@ -85,6 +85,9 @@ pub enum MlsError {
 }
 
 /// Received bytes were not taken. The state that refused them is as it was.
+///
+/// Only success is evidence: `OwnMessage`, `Gone` and `Ahead` rest on the sender data of a payload,
+/// which whoever saw the genuine one can put before other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// Wrong bytes, place, node or key, or a commit that breaks a rule of MLS or of this module.
@@ -314,6 +317,9 @@ impl NodeState {
 
     /// One commit that adds `adds` (key packages) and removes the members with the signature keys
     /// `removes`. Adds alone go without a path; nothing at all makes a path of our own (self-update).
+    ///
+    /// OpenMLS keeps two or more removals of one commit in a hash map: their order, and so the
+    /// bytes, then differ from run to run. A simulator that must repeat removes one at a time.
     pub fn commit(
         &self,
         c: &Crypto,

@@ -71,6 +71,12 @@ pub(super) fn elide(
     Some(w.finish())
 }
 
+/// First bytes of the id of the node on which a payload was sealed; every held node with these
+/// bytes has to be tried (PROTOCOL N5).
+pub fn node_tag(payload: &[u8]) -> Option<[u8; 4]> {
+    Reader::new(payload).array().ok()
+}
+
 /// The PrivateMessage of a payload, and its `pf`; `None` if it cannot be one of this node.
 pub(super) fn rebuild(
     place: &SealPlace,

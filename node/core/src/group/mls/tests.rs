@@ -305,6 +305,74 @@ fn a_key_package_says_whose_it_is() {
     }
 }
 
+/// A key package of `b` that expires in 2242: valid by any clock, but only by a clock.
+fn expiring(b: &Device) -> KeyPackage {
+    let rows = Rows::default();
+    let provider = Provider {
+        crypto: &b.c,
+        rows: &rows,
+    };
+    let bundle = KeyPackage::builder()
+        .leaf_node_capabilities(capabilities())
+        .key_package_lifetime(Lifetime::init(0, 1 << 33))
+        .mark_as_last_resort()
+        .build(
+            Suite::Classical.mls(),
+            &provider,
+            &LeafSigner(&b.keys),
+            credential(&b.keys, &b.cert),
+        );
+    bundle.unwrap().into_key_package()
+}
+
+#[test]
+fn what_needs_a_clock_or_more_than_adds_and_removes_is_refused() {
+    let (a, at_a, b, at_b) = pair(Suite::Classical);
+    let late = expiring(&Device::new(3));
+    let bytes = late.tls_serialize_detached().unwrap();
+    assert_eq!(key_package_info(&b.c, &bytes), Err(OpenError::Unauthentic));
+    for add in [true, false] {
+        let rows = at_a.rows.clone();
+        let mut group = load_group(&rows).unwrap();
+        let provider = Provider {
+            crypto: &a.c,
+            rows: &rows,
+        };
+        let builder = group.commit_builder();
+        let builder = if add {
+            builder.propose_adds([late.clone()])
+        } else {
+            builder
+                .propose_group_context_extensions(Extensions::empty())
+                .unwrap()
+        };
+        let staged = builder
+            .load_psks(&rows)
+            .unwrap()
+            .build(&a.c, &a.c, &LeafSigner(&a.keys), |_| true)
+            .unwrap()
+            .stage_commit(&provider)
+            .unwrap();
+        let commit = serialize(&staged.into_messages().0).unwrap();
+        assert_eq!(at_b.process(&b.c, &commit).err(), Some(OpenError::Unauthentic));
+    }
+}
+
+#[test]
+fn messages_and_commits_are_not_taken_for_each_other() {
+    let (a, mut at_a, b, at_b) = pair(Suite::Classical);
+    let id = node_id(&NodeId::default(), b"genesis");
+    assert_ne!(id, node_id(&id, b"genesis"));
+    at_a.parts(&a.c).0.set_aad(vec![]);
+    let (group, provider) = at_a.parts(&a.c);
+    let message = group.create_message(&provider, &LeafSigner(&a.keys), b"text");
+    let message = serialize(&message.unwrap()).unwrap();
+    assert_eq!(at_b.process(&b.c, &message).err(), Some(OpenError::NotContent));
+    let sealed = a.seal(&mut at_a, 1, b"text");
+    assert_eq!(node_tag(&sealed), Some([9; 4]));
+    assert_eq!(at_b.process(&b.c, &sealed).err(), Some(OpenError::Unauthentic));
+}
+
 /// Everything that one run sends, in order.
 fn run(suite: Suite, seed: u8) -> Vec<Bytes> {
     let ([mut a, b, d], [at_a, at_b, _]) = trio(suite);
