@@ -373,7 +373,7 @@ fn messages_and_commits_are_not_taken_for_each_other() {
     assert_eq!(at_b.process(&b.c, &sealed).err(), Some(OpenError::Unauthentic));
 }
 
-/// Everything that one run sends, in order.
+/// Everything that one run sends, in order, and the rows it leaves.
 fn run(suite: Suite, seed: u8) -> Vec<Bytes> {
     let ([mut a, b, d], [at_a, at_b, _]) = trio(suite);
     a.c = Crypto::new([seed; 32]);
