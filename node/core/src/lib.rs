@@ -22,6 +22,7 @@ pub mod codec;
 pub mod crypto;
 pub mod entry;
 pub mod envelope;
+pub mod group;
 pub mod id;
 pub mod limits;
 pub mod ranges;

@@ -99,6 +99,16 @@ pub const ALARM_BYTES: usize = 1024;
 /// Deadlines after which the sender says *not confirmed*, by class 0, 1, 2 (DETAILS section 4).
 pub const NOT_CONFIRMED_MS: [u64; 3] = [60_000, 5 * 60_000, 3_600_000];
 
+/// Largest key package: 2 652 B in X-Wing with an empty credential, plus a certificate.
+pub const MLS_KEY_PACKAGE_BYTES: usize = 4 * 1024;
+/// Largest full MLS commit, key packages included. Adding 127 members of 2.7 kB at once takes 340 kB.
+pub const MLS_COMMIT_BYTES: usize = 512 * 1024;
+/// Largest Welcome: 1.2 kB for each joiner.
+pub const MLS_WELCOME_BYTES: usize = 256 * 1024;
+/// Largest ratchet tree: 339 kB at 128 members in X-Wing without their certificates.
+pub const MLS_TREE_BYTES: usize = 512 * 1024;
+
+const _: () = assert!(MEMBERS * (CERT_BYTES + 2700) < MLS_TREE_BYTES);
 const _: () = assert!(ENTRY_BODY_BYTES + 4096 <= ENVELOPE_BYTES);
 const _: () = assert!(HAVE_BYTES < FRAME_BYTES);
 const _: () = assert!(CHUNK_BYTES + 64 < ENVELOPE_BYTES);
