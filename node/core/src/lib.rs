@@ -22,8 +22,11 @@ pub mod codec;
 pub mod crypto;
 pub mod entry;
 pub mod envelope;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod limits;
 pub mod ranges;
 pub mod store;
 pub mod time;
+pub mod wire;
