@@ -1,6 +1,8 @@
 //! Golden vectors: bytes that must never change by accident. A test builds its vectors and
-//! compares them with `vectors/<file>.hex`, one `name hex` a line. After a wanted change of a layout run
-//! the tests once with `AIDMESH_WRITE_VECTORS=1`, and raise the version that the layout carries.
+//! compares them with `vectors/<file>.hex`, one `name hex` a line.
+//!
+//! After a wanted change of a layout run the tests once with `AIDMESH_WRITE_VECTORS=1`, look at
+//! the difference, and raise the version that the layout carries.
 
 use std::fmt::Write;
 use std::path::Path;

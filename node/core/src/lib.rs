@@ -28,5 +28,6 @@ pub mod id;
 pub mod limits;
 pub mod ranges;
 pub mod store;
+pub mod sync;
 pub mod time;
 pub mod wire;

@@ -1,19 +1,8 @@
-//! The table of frames and their bodies (DETAILS section 2).
+//! The frames and their bodies (DETAILS section 2): the table stands at [`Frame`].
 //!
-//! ```text
-//! 01 HELLO    ver 1 | caps 1 | nonce 8 | ms 6 | set 2 | root 16                  34 B
-//! 02 THREADS  n varint | n x (tag 8 | digest 8)
-//! 03 HAVE     see `sync::have`, at most 8 KiB
-//! 04 DATA     df 1 | key 8 | off varint | first: [age u32 s | copies 1 if carried] total varint | bytes
-//! 05 CERT     06 RECEIPT     07 BURST     08 SEQ     09 ACK      the signed bytes
-//! 0A REVOKED  n varint | n x BLAKE3(key)[..8]        what the sender knows as revoked
-//! 0B WANT     n varint | n x hash 16                 asks for revocations, key packages, certificates
-//! 0C RIBLT    opaque
-//! 0D RESET    handle 8                               "I hold less of it than I signed"
-//! 0E OPEN     handle 8 | key 32 | what 1 | sig 64
-//! 0F BYE      code 1
-//! 10 REVOCATION  the signed revocation itself
-//! ```
+//! Numbers are never used again. 0x10 was added because REVOKED only names revocations: a peer
+//! WANTs the ones it lacks and gets each as REVOCATION. Age and copies in DATA are there towards
+//! strangers only; between members they would say nothing.
 
 use super::{VERSION, open_message};
 use crate::codec::{Malformed, Reader, Writer};
@@ -23,6 +12,21 @@ use crate::limits;
 use bytes::Bytes;
 
 /// One frame.
+///
+/// ```text
+/// 01 HELLO    ver 1 | caps 1 | nonce 8 | ms 6 | set 2 | root 16                  34 B
+/// 02 THREADS  n varint | n x (tag 8 | digest 8)
+/// 03 HAVE     see `sync::have`, at most 8 KiB
+/// 04 DATA     df 1 | key 8 | off varint | first: [age u32 s | copies 1 if carried] total varint | bytes
+/// 05 CERT     06 RECEIPT     07 BURST     08 SEQ     09 ACK      the signed bytes
+/// 0A REVOKED  n varint | n x BLAKE3(key)[..8]        what the sender knows as revoked
+/// 0B WANT     n varint | n x hash 16                 asks for revocations, key packages, certificates
+/// 0C RIBLT    opaque
+/// 0D RESET    handle 8                               "I hold less of it than I signed"
+/// 0E OPEN     handle 8 | key 32 | what 1 | sig 64
+/// 0F BYE      code 1
+/// 10 REVOCATION  the signed revocation itself
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// Opens a session.
@@ -344,7 +348,7 @@ impl Data {
             }),
         };
         let bytes = body.slice(r.position()..);
-        let end = off as usize + r.rest().len();
+        let end = (off as usize).saturating_add(r.rest().len());
         let total = first.map_or(limits::ENVELOPE_BYTES, |f| f.total as usize);
         if bytes.is_empty() || end > total || total > limits::ENVELOPE_BYTES {
             return Err(Malformed("part outside its envelope"));
