@@ -45,6 +45,14 @@ pub fn open_message(exporter: &[u8; 32], handle: Handle, what: What) -> Vec<u8> 
     [&exporter[..], &handle.0, &[what as u8]].concat()
 }
 
+/// How WANT asks for a revocation that REVOKED names: its 8 bytes, then 8 zero bytes. Everything
+/// else is asked for by `BLAKE3(signed bytes)[..16]`.
+pub fn want_revocation(named: [u8; 8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..8].copy_from_slice(&named);
+    out
+}
+
 /// Length in bytes of the frame at the start of `bytes`, header included: for hosts that cut a
 /// stream. `None`: more bytes are needed to tell.
 pub fn frame_len(bytes: &[u8]) -> Result<Option<usize>, Malformed> {

@@ -56,8 +56,9 @@ pub struct Have {
     pub open: bool,
     /// Which logs it speaks of; the others may hold anything.
     pub logs: Logs,
-    /// Grows from HAVE to HAVE of one sender to one receiver about one subject. Parts of one HAVE
-    /// share it.
+    /// Grows from HAVE to HAVE of one sender to one receiver about one subject; parts of one HAVE
+    /// share it. A number that was sent is never given to other content, even after a restart:
+    /// else a later delta would build on the wrong base.
     pub number: u32,
     /// What is held.
     pub ranges: Ranges,

@@ -7,7 +7,7 @@ use crate::id::{Handle, Object8, Slot};
 use crate::limits;
 use crate::ranges::{Log, Ranges, SeqSet};
 use crate::time::Instant;
-use crate::wire::{Carry, Data, Frame, ThreadMark};
+use crate::wire::{Carry, Data, First, Frame, ThreadMark};
 use bytes::Bytes;
 
 const GRACE_MS: u64 = 2_000;

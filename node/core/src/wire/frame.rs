@@ -51,7 +51,8 @@ pub enum Frame {
     Ack(Bytes),
     /// `BLAKE3(key)[..8]` of revoked keys that the sender knows.
     Revoked(Vec<[u8; 8]>),
-    /// Hashes of signed objects that the sender asks for.
+    /// Signed objects that the sender asks for: the start of their hash, or
+    /// [`want_revocation`](super::want_revocation).
     Want(Vec<[u8; 16]>),
     /// Cells of a rateless set summary.
     Riblt(Bytes),

@@ -127,6 +127,27 @@ fn partials_are_bounded_and_the_one_waiting_longest_goes() {
 }
 
 #[test]
+fn hostile_parts_stay_within_bounds() {
+    let mut stream = Stream::new([8; 32]);
+    let mut assembler = Assembler::new();
+    let bytes = envelope(1, 2_000);
+    for _ in 0..5_000 {
+        let total = below(&mut stream, 70_000);
+        let first = (below(&mut stream, 2) == 0).then_some(First { total, carry: None });
+        let part = Data {
+            key: [below(&mut stream, 90) as u8; 8],
+            off: below(&mut stream, 4) * below(&mut stream, 20_000),
+            first,
+            last: below(&mut stream, 9) == 0,
+            bytes: bytes.slice(..1 + below(&mut stream, 1_999) as usize),
+        };
+        assert!(!matches!(assembler.insert(part), Ok(Some(_))));
+        assert!(assembler.len() <= limits::PARTS_PER_LINK);
+        assert!(assembler.held_bytes() <= limits::PARTS_PER_LINK * limits::ENVELOPE_BYTES);
+    }
+}
+
+#[test]
 fn what_was_sent_is_owed_again_after_the_grace_time() {
     let slot = slots(1)[0];
     let (log, at) = (Log::Content, |ms| Instant(0).plus_ms(ms));
