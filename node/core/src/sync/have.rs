@@ -492,7 +492,7 @@ impl HaveHead {
         r: &mut Reader<'_>,
         ranges: &mut Ranges,
         slots: &[Slot],
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), HaveError> {
         let logs = self.logs.list();
         let place = |at: usize| (slots.get(at / logs.len())).map(|slot| (*slot, logs[at % logs.len()]));
         if self.base.is_none() {
@@ -511,7 +511,8 @@ impl HaveHead {
             at += r.count(places)?;
             let key = place(at).ok_or(Malformed("slot beyond the list"))?;
             let former = ranges.get(key.0, key.1).map_or(0, SeqSet::max);
-            let set = read_log(r, key.1, Some(former))?;
+            // a part of the base was lost: not the peer's fault
+            let set = read_log(r, key.1, Some(former)).map_err(|_| HaveError::UnknownBase)?;
             if !set.is_empty() {
                 ranges.0.insert(key, set);
             }

@@ -203,6 +203,33 @@ fn what_does_not_fit_is_said_in_parts() {
 }
 
 #[test]
+fn a_delta_on_a_base_with_a_lost_part_never_says_too_much() {
+    let list = slots(128);
+    let mut unknown = 0;
+    for seed in 0..20 {
+        let mut stream = Stream::new([seed; 32]);
+        let mut was = have(1, Ranges::new());
+        grow(&mut was.ranges, &mut stream, &list, 9_000);
+        let mut is = Have {
+            number: 2,
+            ..was.clone()
+        };
+        grow(&mut is.ranges, &mut stream, &list, 20);
+        let parts = was.encode_all(None, None);
+        assert!(parts.len() > 1);
+        let known = read(&parts[..1], None, None).unwrap();
+        match read(&is.encode_all(Some(&list), Some(&was)), Some(&list), Some(&known)) {
+            Ok(got) => assert!(got.ranges.minus(&is.ranges).is_empty()),
+            Err(error) => {
+                assert_eq!(error, HaveError::UnknownBase);
+                unknown += 1;
+            }
+        }
+    }
+    assert!(unknown > 0);
+}
+
+#[test]
 fn logs_not_spoken_of_are_left_alone() {
     let list = slots(4);
     let mut all = have(1, Ranges::new());
