@@ -56,6 +56,11 @@ impl Chunks {
         self.held() == self.total
     }
 
+    /// The chunks held as intervals of index + 1.
+    pub fn numbers(&self) -> &SeqSet {
+        &self.held
+    }
+
     /// Indices held here and not in `other`, ascending.
     pub fn minus(&self, other: Option<&Chunks>) -> Vec<u32> {
         match other {

@@ -23,8 +23,12 @@ pub mod crypto;
 pub mod entry;
 pub mod envelope;
 pub mod group;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod limits;
 pub mod ranges;
 pub mod store;
+pub mod sync;
 pub mod time;
+pub mod wire;

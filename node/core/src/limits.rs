@@ -67,6 +67,20 @@ pub const LINKS: usize = 256;
 pub const OUTBOX_ENTRIES: usize = 4096;
 /// Partly received envelopes per link.
 pub const PARTS_PER_LINK: usize = 64;
+/// Gaps and pieces of one partly received envelope.
+pub const PIECES_PER_ENVELOPE: usize = 256;
+/// Most frames in one datagram or one-way file block.
+pub const FRAMES_PER_DATAGRAM: usize = 256;
+/// Most hashes in one REVOKED or WANT frame.
+pub const HASHES_PER_FRAME: usize = 1024;
+/// Most slots of a thread or handle, old incarnations included.
+pub const SLOTS: usize = LOGS_PER_RANGES / 3;
+/// Sent places remembered per peer and thread until the peer says what it has.
+pub const SENT_MARKS: usize = 4096;
+/// Intervals remembered of what one peer holds of one thread.
+pub const RUNS_PER_VIEW: usize = 16 * 1024;
+/// Layers of blobs remembered of what one peer holds of one thread.
+pub const LAYERS_PER_VIEW: usize = 1024;
 /// Unit of transmission: an alarm waits behind at most one.
 pub const UNIT_BYTES: usize = 1024;
 /// Unit below 1 kbit/s.
