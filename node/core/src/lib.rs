@@ -24,6 +24,7 @@ pub mod entry;
 pub mod envelope;
 pub mod id;
 pub mod limits;
+pub mod mailbox;
 pub mod ranges;
 pub mod store;
 pub mod time;
