@@ -5,8 +5,8 @@
 //!   place are all kept and all served; only a reader can tell which is genuine.
 //! * **Nothing without a burst** that names the item. A log item or chunk needs the signature of the
 //!   handle key as well; an inbox item has limits of its own.
-//! * **No silent drop**: what is not taken is [`Refusal`], with the reason, and what was taken goes by
-//!   release or expiry only, never to make room. So the quota holds a reserve for classes 0 and 1.
+//! * **No silent drop**: what is not taken is a [`Refusal`] with the reason, and what was taken goes by
+//!   release, expiry or a newer head, never to make room. So the quota has a reserve for classes 0-1.
 //! * A released item leaves its id behind until it would expire, so that no other carrier brings it
 //!   back.
 //!
@@ -204,7 +204,7 @@ impl Mailbox {
         let arrival = self.clock.advance(now);
         let id = MsgId::of(offer.item);
         let e = offer.envelope;
-        if self.shelf(e.handle).is_some_and(|s| s.items.contains_key(&id)) {
+        if self.knows(e.handle, id) {
             return Verdict::Known;
         }
         let overtaken = match self.admit(now, id, &offer) {
@@ -270,6 +270,11 @@ impl Mailbox {
     /// Whether this very item is held.
     pub fn holds(&self, handle: Handle, id: MsgId) -> bool {
         self.held(handle, id).is_some()
+    }
+
+    /// Whether this item is held or was released, so that it need not be sent.
+    pub fn knows(&self, handle: Handle, id: MsgId) -> bool {
+        self.shelf(handle).is_some_and(|s| s.items.contains_key(&id))
     }
 
     /// The envelope's bytes; `None` if it is not held.

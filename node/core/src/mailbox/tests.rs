@@ -264,9 +264,18 @@ fn a_row_that_does_not_read_is_left_out_and_deleted() {
     let mut w = World::relay();
     w.offer(at(0), rk(1), &text(1), 0);
     w.offer(at(0), rk(1), &text(2), 0);
+    w.offer(at(0), rk(1), &text(3), 0);
     let mut batch = Batch::new();
     batch.put(table::carried(thread(), text(1).id()), &b"torn"[..]);
     batch.put(b"mshort".to_vec(), &b""[..]);
+    let mut rotten = w
+        .store
+        .get(&table::carried(thread(), text(3).id()))
+        .unwrap()
+        .unwrap()
+        .to_vec();
+    *rotten.last_mut().unwrap() ^= 1;
+    batch.put(table::carried(thread(), text(3).id()), rotten);
     w.store.apply(&batch).unwrap();
     w.restart();
     assert_eq!(w.ids(), [text(2).id()]);
@@ -433,6 +442,8 @@ fn one_purge_deletes_nothing_however_often_it_comes() {
 fn a_forged_release_deletes_nothing() {
     let mut w = World::relay();
     w.offer(at(0), rk(1), &text(1), 0);
+    let taken = Ack::Taken(vec![text(1).id()]);
+    assert_eq!(w.release(at(1), taken, &keys(1)), 0, "taken is for inbox items");
     let (ranges, blobs) = w.mailbox.have(thread());
     let mut bytes = AckVector::make(Ack::Release(ranges, blobs), &keys(1))
         .bytes()
@@ -545,6 +556,35 @@ fn a_reboot_counts_time_since_boot_for_expiry_and_a_sane_wall_for_age() {
     // 20 + 15 + 25 minutes switched on are its hour
     assert_eq!(w.expire(boot(40 * MIN - 1, 0)), 0);
     assert_eq!(w.expire(boot(40 * MIN, 0)), 1);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_while_running_makes_nothing_older() {
+    let mut w = World::carrier();
+    w.offer(at(0), rk(1), &text(1), 0);
+    w.restart();
+    w.expire(at(MIN));
+    let wall = Wall(at(HOUR).wall.0);
+    let now = Now { wall, ..at(2 * MIN) };
+    w.expire(now);
+    assert_eq!(w.mailbox.age_s(now, thread(), text(1).id()), 120);
+}
+
+#[test]
+fn items_expire_even_if_the_clock_of_holding_was_lost() {
+    let e = Envelope {
+        ttl: Ttl(2),
+        ..text(1)
+    };
+    let mut w = World::carrier();
+    w.offer(at(0), rk(1), &inbox(b"first"), 0);
+    w.offer(at(9 * HOUR), rk(1), &e, 0);
+    let mut batch = Batch::new();
+    batch.delete(table::own(CLOCK_ROW));
+    w.store.apply(&batch).unwrap();
+    w.restart();
+    assert_eq!(w.expire(at(0)), 0);
+    assert_eq!(w.expire(at(HOUR)), 1);
 }
 
 #[test]

@@ -134,6 +134,20 @@ fn a_changed_byte_is_never_accepted() {
 }
 
 #[test]
+fn a_burst_with_a_borrowed_handle_key_is_not_accepted() {
+    let mut bytes = Burst::make(Key8([7; 8]), vec![id(1)], Some(&keys(1)), &keys(2))
+        .wire
+        .to_vec();
+    let own_sig = bytes.len() - 64;
+    bytes[own_sig - 1] ^= 1;
+    let sig = keys(2).sign(Domain::Burst, &bytes[..own_sig]);
+    bytes[own_sig..].copy_from_slice(&sig);
+    let burst = Burst::decode(&bytes.into()).unwrap();
+    assert_eq!(burst.handle(), Some(Handle::of_key(&keys(1).public())));
+    assert!(!burst.verify(&keys(2).public()));
+}
+
+#[test]
 fn random_bytes_after_a_good_start_are_total() {
     let mut stream = crate::crypto::Stream::new([4; 32]);
     for (_, good) in samples() {
