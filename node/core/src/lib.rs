@@ -27,6 +27,7 @@ pub mod group;
 mod golden;
 pub mod id;
 pub mod limits;
+pub mod mailbox;
 pub mod ranges;
 pub mod store;
 pub mod sync;

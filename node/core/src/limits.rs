@@ -128,3 +128,37 @@ const _: () = assert!(HAVE_BYTES < FRAME_BYTES);
 const _: () = assert!(CHUNK_BYTES + 64 < ENVELOPE_BYTES);
 const _: () = assert!(UNIT_BYTES_SLOW < UNIT_BYTES);
 const _: () = assert!(PARKED_PER_SLOT <= PARKED_PER_THREAD);
+
+/// Header of an envelope at most: version, class, handle, place, length (DETAILS section 2).
+pub const ENVELOPE_HEADER_BYTES: usize = 32;
+/// What a carried item costs beside its bytes (row and index); counts against the quota.
+pub const CARRIED_ROW_BYTES: u64 = 128;
+/// Most items that a carrier or relay holds. There are never more handles than items.
+pub const CARRIED_ITEMS: usize = 1024 * 1024;
+/// Most items of one handle.
+pub const CARRIED_ITEMS_PER_HANDLE: usize = 128 * 1024;
+/// Newest heads kept of one slot: more than one, since the newest may be garbage.
+pub const CARRIED_HEADS_PER_SLOT: usize = 4;
+/// Share of the quota, and of the items, that one routing key may fill.
+pub const CARRIED_SHARE_PERCENT: u64 = 25;
+/// A carrier filled above this share of its quota refuses class 4.
+pub const REFUSE_BULK_PERCENT: u64 = 80;
+/// A carrier filled above this share of its quota refuses class 3.
+pub const REFUSE_VOICE_PERCENT: u64 = 95;
+/// A carrier filled above this share of its quota refuses class 2; the rest is for classes 0-1.
+pub const REFUSE_TEXT_PERCENT: u64 = 98;
+/// Routing keys whose rates a carrier watches.
+pub const CARRIED_BUCKETS: usize = 64 * 1024;
+/// Inboxes that one routing key may write to at one carrier within an hour.
+pub const INBOXES_PER_ORIGIN: usize = 256;
+/// Rows that one expiry deletes at most; the next one follows at once.
+pub const EXPIRIES_PER_BATCH: usize = 1024;
+/// How often a carrier that only holds saves how long it has held, in milliseconds.
+pub const HOLD_SAVE_MS: u64 = 60_000;
+/// Longest time switched off that a carrier believes its wall clock, in milliseconds.
+pub const HOLD_OFF_MS: u64 = 30 * 24 * 3600 * 1000;
+
+const _: () = assert!(ENVELOPE_BYTES as u64 <= BUCKET_CLINICAL_BYTES_PER_H);
+const _: () = assert!(ENVELOPE_BYTES as u64 <= INBOX_BYTES_PER_H);
+const _: () =
+    assert!(REFUSE_BULK_PERCENT < REFUSE_VOICE_PERCENT && REFUSE_VOICE_PERCENT < REFUSE_TEXT_PERCENT);
