@@ -17,11 +17,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod blob;
 pub mod blobs;
 pub mod codec;
 pub mod crypto;
 pub mod entry;
 pub mod envelope;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod limits;
 pub mod ranges;
