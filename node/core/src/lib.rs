@@ -19,6 +19,7 @@
 
 pub mod blob;
 pub mod blobs;
+pub mod clinical;
 pub mod codec;
 pub mod crypto;
 pub mod entry;
