@@ -117,15 +117,14 @@ pub struct Alert {
     pub ladder_s: [u16; 3],
 }
 
-/// What a person decided. The order is the rank in which one and the same moment is read: a
-/// decline is never hidden.
+/// What a person decided; the numbers are the codes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Act {
     Acknowledged = 1,
     Accepted = 2,
-    Activated = 4,
     Declined = 3,
+    Activated = 4,
 }
 
 impl Act {

@@ -22,6 +22,7 @@ pub mod blobs;
 pub mod clinical;
 pub mod codec;
 pub mod crypto;
+pub mod delivery;
 pub mod entry;
 pub mod envelope;
 #[cfg(test)]
