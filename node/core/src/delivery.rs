@@ -773,4 +773,6 @@ fn quality(q: Q) -> Q {
 }
 
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;

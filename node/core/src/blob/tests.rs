@@ -10,7 +10,9 @@ fn text(n: usize) -> Vec<u8> {
     (0..n).map(|i| (i * 7 % 251) as u8).collect()
 }
 
-fn sample() -> (Manifest, Vec<(Layer, Vec<Vec<u8>>)>) {
+type Sealed = Vec<(Layer, Vec<Vec<u8>>)>;
+
+fn sample() -> (Manifest, Sealed) {
     let mut sealer = Sealer::new(key());
     let mut chunks = Vec::new();
     let name = FileName::new("A0001.hea").unwrap();
