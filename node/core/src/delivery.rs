@@ -1,9 +1,8 @@
 //! Who has it: the six states of one entry per recipient, from evidence only (DETAILS section 4).
 //!
-//! [`Tracker`] is a pure fold. Whoever holds the log feeds it [`Evidence`] that is *verified and
-//! durable here*, in any order; after a restart the same evidence gives the same words, so nothing
-//! here is stored. All evidence is a join (maximum, minimum, union) except the two rows where the
-//! table falls back, [`Evidence::CarryLost`] and [`Evidence::RelayLost`].
+//! [`Tracker`] is a pure fold over [`Evidence`] that is *verified and durable here*, in any order;
+//! after a restart the same evidence gives the same words, so nothing here is stored. All is a join
+//! except where the table falls back: [`Evidence::CarryLost`] and [`Evidence::RelayLost`].
 //!
 //! Readings of the table, settled here:
 //! * The awaited word that clears *not confirmed*: for classes 0 and 1 to a recipient who is asked,

@@ -14,11 +14,14 @@ fn manifest() -> Manifest {
     sealer.finish().unwrap()
 }
 
-fn samples() -> Vec<(&'static str, Body)> {
-    let mut ranges = Ranges::new();
-    for seq in [1, 2, 3, 7] {
-        ranges.insert(Slot([4; 4]), Log::Content, seq);
-    }
+type Samples = Vec<(&'static str, Body)>;
+
+fn samples() -> Samples {
+    [messages(), answers(), measures(), keys()].concat()
+}
+
+fn messages() -> Samples {
+    let text = "aspirin 300 mg given, é".into();
     let ecg = EcgSnapshot {
         recorded: Some(Wall(1_795_000_000_123)),
         digest: Bytes::from_static(&[7; 150]),
@@ -26,6 +29,8 @@ fn samples() -> Vec<(&'static str, Body)> {
         format: "wfdb".into(),
         summary: Some("rate 84".into()),
     };
+    let mut bare_ecg = ecg.clone();
+    (bare_ecg.recorded, bare_ecg.summary) = (None, None);
     let alert = Alert {
         what: Emergency::Stemi,
         role: 2,
@@ -33,6 +38,48 @@ fn samples() -> Vec<(&'static str, Body)> {
         refers: Some([9; 32]),
         ladder_s: LADDER_S,
     };
+    let mut bare_alert = alert.clone();
+    (bare_alert.refers, bare_alert.what) = (None, Emergency::Unknown(9));
+    vec![
+        ("note", Body::Note(Note { text })),
+        ("ecg", Body::EcgSnapshot(ecg)),
+        ("ecg-bare", Body::EcgSnapshot(bare_ecg)),
+        ("alert", Body::Alert(alert)),
+        ("alert-bare", Body::Alert(bare_alert)),
+    ]
+}
+
+fn answers() -> Samples {
+    let person = Person([2; 8]);
+    let ack = Acknowledgement {
+        entry: [1; 32],
+        act: Act::Activated,
+        layer: Some(Layer::PREVIEW),
+        person,
+    };
+    let mut ranges = Ranges::new();
+    for seq in [1, 2, 3, 7] {
+        ranges.insert(Slot([4; 4]), Log::Content, seq);
+    }
+    let seen = Seen {
+        ranges,
+        layer: None,
+        person,
+    };
+    let recall = Recall {
+        entry: [1; 32],
+        kind: RecallKind::Correction,
+        replacement: Some([3; 32]),
+        why: "wrong patient".into(),
+    };
+    vec![
+        ("acknowledgement", Body::Acknowledgement(ack)),
+        ("seen", Body::Seen(seen)),
+        ("recall", Body::Recall(recall)),
+    ]
+}
+
+fn measures() -> Samples {
     let vitals = Vitals {
         heart_rate: Some(84),
         pressure_mmhg: Some((135, 80)),
@@ -41,93 +88,37 @@ fn samples() -> Vec<(&'static str, Body)> {
         gcs: Some(15),
         temp_centi_c: Some(-12),
     };
-    let fix = Fix {
+    let heart_rate = Some(40);
+    let rate = Vitals {
+        heart_rate,
+        ..Vitals::default()
+    };
+    let fix = Some(Fix {
         lat_e7: 481_351_250,
         lon_e7: -115_819_806,
         accuracy_m: 12,
         at: Wall(5),
-    };
-    let ack = Acknowledgement {
-        entry: [1; 32],
-        act: Act::Activated,
-        layer: Some(Layer::PREVIEW),
-        person: Person([2; 8]),
-    };
-    let recall = Recall {
-        entry: [1; 32],
-        kind: RecallKind::Correction,
-        replacement: Some([3; 32]),
-        why: "wrong patient".into(),
-    };
+    });
+    let eta_min = Some(14);
+    vec![
+        ("vitals", Body::Vitals(vitals)),
+        ("vitals-rate", Body::Vitals(rate)),
+        ("position", Body::Position(Position { fix, eta_min })),
+        ("position-eta", Body::Position(Position { fix: None, eta_min })),
+    ]
+}
+
+fn keys() -> Samples {
+    let (person, on, roles) = (Person([2; 8]), true, 0x102);
     let key = CtlKey {
         kid: Kid([1; 4]),
         ck: Secret([2; 32]),
         made_by: OpId([3; 16]),
     };
-    let note = "aspirin 300 mg given, é";
-    let person = Person([2; 8]);
-    let on = SignOn {
-        person,
-        on: true,
-        roles: 0x102,
-    };
-    let seen = Seen {
-        ranges,
-        layer: None,
-        person,
-    };
+    let keys = vec![key.clone(), key];
     vec![
-        ("note", Body::Note(Note { text: note.into() })),
-        ("ecg", Body::EcgSnapshot(ecg.clone())),
-        (
-            "ecg-bare",
-            Body::EcgSnapshot(EcgSnapshot {
-                recorded: None,
-                summary: None,
-                ..ecg
-            }),
-        ),
-        ("alert", Body::Alert(alert.clone())),
-        (
-            "alert-bare",
-            Body::Alert(Alert {
-                refers: None,
-                what: Emergency::Unknown(9),
-                ..alert
-            }),
-        ),
-        ("acknowledgement", Body::Acknowledgement(ack)),
-        ("seen", Body::Seen(seen)),
-        ("recall", Body::Recall(recall)),
-        ("vitals", Body::Vitals(vitals)),
-        (
-            "vitals-rate",
-            Body::Vitals(Vitals {
-                heart_rate: Some(40),
-                ..Vitals::default()
-            }),
-        ),
-        (
-            "position",
-            Body::Position(Position {
-                fix: Some(fix),
-                eta_min: Some(14),
-            }),
-        ),
-        (
-            "position-eta",
-            Body::Position(Position {
-                fix: None,
-                eta_min: Some(14),
-            }),
-        ),
-        ("sign-on", Body::SignOn(on)),
-        (
-            "ctl-keys",
-            Body::CtlKeys(CtlKeys {
-                keys: vec![key.clone(), key],
-            }),
-        ),
+        ("sign-on", Body::SignOn(SignOn { person, on, roles })),
+        ("ctl-keys", Body::CtlKeys(CtlKeys { keys })),
     ]
 }
 
