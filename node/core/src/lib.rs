@@ -17,9 +17,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod blob;
 pub mod blobs;
+pub mod clinical;
 pub mod codec;
 pub mod crypto;
+pub mod delivery;
 pub mod entry;
 pub mod envelope;
 pub mod group;

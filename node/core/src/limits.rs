@@ -25,6 +25,22 @@ pub const CHUNK_BYTES: usize = 1024;
 pub const CHUNKS_PER_LAYER: u32 = 8 * 1024 + 64;
 /// Most layers of one object.
 pub const LAYERS_PER_OBJECT: usize = 16;
+/// Largest plaintext of one layer; what an importer accepts (PAYLOADS).
+pub const LAYER_BYTES: u32 = 8 * 1024 * 1024;
+/// Longest file name in a manifest.
+pub const FILE_NAME_BYTES: usize = 80;
+/// Longest text of a note.
+pub const NOTE_BYTES: usize = 8 * 1024;
+/// Longest text of an alert or reason of a recall: an alert must fit [`ALARM_BYTES`].
+pub const SHORT_TEXT_BYTES: usize = 256;
+/// Largest ECG digest (PAYLOADS: one LoRa frame).
+pub const DIGEST_BYTES: usize = 150;
+/// Longest name of an ECG format.
+pub const FORMAT_BYTES: usize = 16;
+/// Distinct carriers counted for one entry; more say nothing new.
+pub const CARRIERS_PER_ENTRY: usize = 64;
+/// Distinct relays tracked for one entry.
+pub const RELAYS_PER_ENTRY: usize = 16;
 /// Most objects named in one entry.
 pub const OBJECTS_PER_ENTRY: usize = 16;
 /// Most recent objects whose bitmap travels in a signed head.
@@ -126,6 +142,8 @@ const _: () = assert!(MEMBERS * (CERT_BYTES + 2700) < MLS_TREE_BYTES);
 const _: () = assert!(ENTRY_BODY_BYTES + 4096 <= ENVELOPE_BYTES);
 const _: () = assert!(HAVE_BYTES < FRAME_BYTES);
 const _: () = assert!(CHUNK_BYTES + 64 < ENVELOPE_BYTES);
+const _: () = assert!(LAYER_BYTES.div_ceil(CHUNK_BYTES as u32) <= CHUNKS_PER_LAYER);
+const _: () = assert!(NOTE_BYTES < ENTRY_BODY_BYTES);
 const _: () = assert!(UNIT_BYTES_SLOW < UNIT_BYTES);
 const _: () = assert!(PARKED_PER_SLOT <= PARKED_PER_THREAD);
 
