@@ -20,8 +20,11 @@
 pub mod blobs;
 pub mod codec;
 pub mod crypto;
+pub mod directory;
 pub mod entry;
 pub mod envelope;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod limits;
 pub mod ranges;
