@@ -25,6 +25,7 @@ pub mod entry;
 pub mod envelope;
 #[cfg(test)]
 mod golden;
+pub mod group;
 pub mod id;
 pub mod limits;
 pub mod ranges;
