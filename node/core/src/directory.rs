@@ -9,9 +9,8 @@
 //!   ([`Lease`]): the device itself and relays enforce it, receivers of entries never do.
 //! * **A revocation is by key and final**, and stays so when its author is revoked later:
 //!   the set of revoked keys is the same in whatever order revocations arrive.
-//! * [`Directory::chain`] looks at signatures only and never changes its answer to no;
-//!   membership, which must be the same everywhere, uses it. [`Directory::verify_device`] also looks at
-//!   revocations, which spread by rumour.
+//! * Membership, which must be the same everywhere, uses [`Directory::chain`]: signatures only.
+//!   [`Directory::verify_device`] also looks at revocations, which spread by rumour.
 //!
 //! Not here: removal from threads (`group`), enrolment, replacement of a root key.
 

@@ -12,8 +12,7 @@
 //! root card   1 | D5 | root key 32 | name len 1, utf8 | sig 64 by the root key itself
 //! ```
 //!
-//! There is one encoding of each, so decoding and encoding gives the bytes that were signed.
-//! A decoded value is well formed; whether it is *true* is for [`Directory`](super::Directory).
+//! Each has one encoding. Decoded is well formed; whether it is *true* says [`Directory`](super::Directory).
 
 use super::roles::Roles;
 use crate::codec::{Malformed, Reader, Writer};

@@ -1,22 +1,17 @@
 //! Control objects: what members say on the control plane, signed, readable on every branch.
 //!
-//! Plaintext: `kind 1 | body | sig 64`. The signature is over
-//! `domain of the kind 16 || thread 16 || slot 4 || kind 1 || body`. Thread and slot are signed
-//! because several threads may share a member who could otherwise take an object of one thread and
-//! seal it again in another, or in another slot, under the author's good signature.
+//! Plaintext `kind 1 | body | sig 64`; the signature is over `domain of the kind 16 || thread 16
+//! || slot 4 || kind 1 || body`. Thread and slot are signed because a member of two threads could else
+//! seal an object of one again in the other, or in another slot, under its author's good signature.
+//! A genesis makes the thread, so there both are zero: its hash is the thread, which with the
+//! founder's key gives the slot.
 //!
-//! A genesis makes the thread, so there thread and slot in the signature are zero; the thread is the
-//! hash of its plaintext, and its slot follows from thread and founder.
+//! Kinds: 1 [`Op`], 2 [`Commit`], 3 [`Head`], 4 key package (body: the MLS bytes, at most
+//! [`limits::KEY_PACKAGE_BYTES`], in the log of the device that adds), 5 [`Genesis`] (number 1 of the
+//! founder's control log). Bodies are laid out in their modules.
 //!
-//! | kind | object | body |
-//! |---|---|---|
-//! | 1 | [`Op`] | `op.rs` |
-//! | 2 | [`Commit`] | `commit.rs` |
-//! | 3 | [`Head`] | `head.rs` |
-//! | 4 | key package | the MLS bytes, at most [`limits::KEY_PACKAGE_BYTES`]; in the log of who adds |
-//! | 5 | [`Genesis`] | `genesis.rs`, always at number 1 of the founder's control log |
-//!
-//! [`Verified`] can only be made by checking a signature. [`peek`] is for the two kinds that introduce keys.
+//! [`Verified`] can only be made by checking a signature; [`peek`] is for the two kinds that
+//! introduce keys.
 
 mod commit;
 mod genesis;

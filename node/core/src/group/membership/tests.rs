@@ -1,6 +1,6 @@
 use super::*;
 use crate::crypto::Stream;
-use crate::directory::{Role, ThreadKind};
+use crate::directory::{Grounds, Party, Role, ThreadKind, may_add, may_remove, tier};
 use crate::group::control::Why;
 use crate::group::fixture::{self, Device, FOREIGN, OWNER, found, op, remove};
 use crate::id::NodeId;
@@ -372,7 +372,7 @@ fn random_histories_give_the_same_in_any_order_and_never_take_back_that_an_op_co
             assert!(part.counts.is_subset(&judged.counts), "seed {seed}");
             assert!(part.void.is_subset(&judged.void), "seed {seed}");
         }
-        for (_, (dev, inc)) in &judged.valid_removes {
+        for (dev, inc) in judged.valid_removes.values() {
             assert!(
                 judged.members.get(dev).is_none_or(|m| m.inc > *inc),
                 "seed {seed}"
@@ -382,7 +382,29 @@ fn random_histories_give_the_same_in_any_order_and_never_take_back_that_an_op_co
             !judged.members.is_empty() && judged.parked.is_empty(),
             "seed {seed}"
         );
-        assert_eq!(judged.members, oracle(&w, &all), "seed {seed}");
+        let oracle = Oracle::new(&w, &all);
+        let (members, valid) = oracle.members(&all.iter().map(Verified::id).collect());
+        assert_eq!(
+            members.into_iter().collect::<Vec<_>>(),
+            w.members(&all),
+            "seed {seed}"
+        );
+        assert!(oracle.counts.keys().eq(&judged.counts), "seed {seed}");
+        assert!(valid.iter().eq(judged.valid_removes.keys()), "seed {seed}");
+        let last = w.says(
+            &all,
+            0,
+            1,
+            Act::Bad {
+                node: NodeId([1; 16]),
+            },
+        );
+        let whole = plus(&all, &[&last]);
+        assert_eq!(
+            Oracle::new(&w, &whole).past[&last.id()].len(),
+            all.len(),
+            "seed {seed}"
+        );
         voids += judged.void.len();
         let removes = judged.counts.iter().filter(|id| is_remove(&all, **id)).count();
         beaten += removes - judged.valid_removes.len();
@@ -405,96 +427,163 @@ fn is_remove(ops: &[Verified], id: OpId) -> bool {
     )
 }
 
-/// The rules of PROTOCOL section 3 once more, by sets of ids and recursion instead of clocks and rounds.
-/// Knows only members, so it is told what counts by asking for each op's own past.
-fn oracle(w: &World, all: &[Verified]) -> BTreeMap<Dev, Member> {
-    // the past of an op, transitively, as ids
-    let body = |v: &Verified| match v.object() {
-        Object::Op(op) => op.clone(),
-        _ => panic!(),
-    };
-    let mut past: BTreeMap<OpId, BTreeSet<OpId>> = BTreeMap::new();
-    while past.len() < all.len() {
-        for v in all {
-            let op = body(v);
-            let named = |o: &&Verified| {
-                let c = body(o).counter;
-                op.cursors.iter().any(|(s, n)| *s == o.slot() && c <= *n)
-                    || (o.slot() == v.slot() && c < op.counter)
-            };
-            let named: Vec<OpId> = all.iter().filter(named).map(Verified::id).collect();
-            if named.iter().all(|id| past.contains_key(id)) {
-                let mut set: BTreeSet<OpId> = named.iter().flat_map(|id| past[id].clone()).collect();
-                set.extend(named);
-                past.insert(v.id(), set);
-            }
-        }
+/// A device by number, and its incarnation.
+type Life = (usize, Incarnation);
+
+/// The rules of PROTOCOL section 3 once more, from the page: sets of ids and recursion in place of clocks
+/// and rounds. For histories without a second op at one place.
+struct Oracle<'a> {
+    w: &'a World,
+    kind: ThreadKind,
+    ops: BTreeMap<OpId, &'a Verified>,
+    past: BTreeMap<OpId, BTreeSet<OpId>>,
+    /// Counting ops with author and tier.
+    counts: BTreeMap<OpId, (usize, Incarnation, u8)>,
+}
+
+fn body(v: &Verified) -> &Op {
+    match v.object() {
+        Object::Op(op) => op,
+        _ => panic!("only ops are said here"),
     }
-    // an op counts iff, judged with exactly its past and nothing else, it counts: the whole is local
-    let counts = |v: &Verified| {
-        let own: Vec<Verified> = all
-            .iter()
-            .filter(|o| past[&v.id()].contains(&o.id()))
-            .cloned()
-            .collect();
-        w.judge(&plus(&own, &[v])).counts.contains(&v.id())
-    };
-    let counting: Vec<&Verified> = all.iter().filter(|v| counts(v)).collect();
-    let tier_of = |v: &Verified| {
-        let own: Vec<Verified> = all
-            .iter()
-            .filter(|o| past[&v.id()].contains(&o.id()))
-            .cloned()
-            .collect();
-        w.judge(&own)
-            .member_of(v.slot())
-            .map(|(dev, m)| (m.tier, dev, m.inc))
-    };
-    let mut removes = Vec::new();
-    for v in &counting {
-        if let Act::Remove { dev, inc, .. } = body(v).act {
-            let (tier, author, life) = tier_of(v).unwrap();
-            removes.push((
-                (tier, v.slot(), body(v).counter),
-                v.id(),
-                (author, life),
-                (dev, inc),
-            ));
-        }
-    }
-    removes.sort();
-    let mut valid: Vec<(OpId, (Dev, u32), (Dev, u32))> = Vec::new();
-    for (_, id, author, target) in removes {
-        let unseen = |e: &OpId| !past[&id].contains(e) && !past[e].contains(&id);
-        let beats = |(e, by, out): &(OpId, (Dev, u32), (Dev, u32))| {
-            by != &author && out.0 == author.0 && out.1 >= author.1 && unseen(e)
+}
+
+impl<'a> Oracle<'a> {
+    fn new(w: &'a World, all: &'a [Verified]) -> Oracle<'a> {
+        let mut o = Oracle {
+            w,
+            kind: w.empty.genesis().kind,
+            ops: all.iter().map(|v| (v.id(), v)).collect(),
+            past: BTreeMap::new(),
+            counts: BTreeMap::new(),
         };
-        if !valid.iter().any(beats) {
-            valid.push((id, author, target));
-        }
-    }
-    loop {
-        let mut members: BTreeMap<Dev, Member> = BTreeMap::new();
-        let judged = w.judge(all);
-        for ((dev, inc), _) in &judged.ever {
-            let out = valid.iter().any(|(_, _, (d, i))| d == dev && i >= inc);
-            let last = judged
-                .ever
-                .range((*dev, inc + 1)..=(*dev, u32::MAX))
-                .all(|((d, i), _)| valid.iter().any(|(_, _, (vd, vi))| vd == d && vi >= i));
-            if !out
-                && last
-                && let Some(member) = judged.members.get(dev).filter(|m| m.inc == *inc)
+        while o.past.len() < all.len() {
+            for v in all
+                .iter()
+                .filter(|v| !o.past.contains_key(&v.id()))
+                .collect::<Vec<_>>()
             {
-                members.insert(*dev, member.clone());
-            } else {
-                assert!(out || !last, "an oracle's member is missing");
+                let named = |p: &&Verified| {
+                    let c = body(p).counter;
+                    let by_cursor = body(v).cursors.iter().any(|(s, n)| *s == p.slot() && c <= *n);
+                    by_cursor || (p.slot() == v.slot() && c < body(v).counter)
+                };
+                let named: Vec<OpId> = all.iter().filter(named).map(Verified::id).collect();
+                if named.iter().all(|id| o.past.contains_key(id)) {
+                    let earlier = named.iter().flat_map(|id| o.past[id].clone());
+                    let past = earlier.chain(named.iter().copied()).collect();
+                    let known = o.author(v, &past);
+                    o.past.insert(v.id(), past);
+                    if let Some(author) = known {
+                        o.counts.insert(v.id(), author);
+                    }
+                }
             }
         }
-        let own = valid.iter().rposition(|(_, author, target)| author == target);
-        match own {
-            Some(at) if members.is_empty() => valid.remove(at),
-            _ => return members,
+        o
+    }
+
+    fn of(&self, dev: Dev) -> usize {
+        self.w.devices.iter().position(|d| d.dev() == dev).unwrap()
+    }
+
+    fn tier(&self, n: usize, inc: Incarnation) -> u8 {
+        let d = &self.w.devices[n];
+        tier(d.role, self.kind, d.cert.org == OWNER, n == 0 && inc == 1).unwrap()
+    }
+
+    /// Author of an op that counts after `past`.
+    fn author(&self, v: &Verified, past: &BTreeSet<OpId>) -> Option<(usize, Incarnation, u8)> {
+        if body(v).act == found(&self.w.devices[0]) && past.is_empty() {
+            return Some((0, 1, 1));
+        }
+        let (members, _) = self.members(past);
+        let slot = |(n, inc): (&usize, &Incarnation)| self.w.devices[*n].slot(self.w.thread, *inc);
+        let (n, inc) = members.iter().find(|m| slot((m.0, m.1)) == v.slot())?;
+        let (n, inc, own) = (*n, *inc, self.tier(*n, *inc));
+        let mut acts = past
+            .iter()
+            .filter(|id| self.counts.contains_key(id))
+            .map(|id| (id, body(self.ops[id]).act));
+        let role = self.w.devices[n].role;
+        let ok = match body(v).act {
+            Act::Add { dev, inc, .. } => {
+                let removes = acts.filter_map(|(_, a)| match a {
+                    Act::Remove { dev: d, inc, .. } if d == dev => Some(inc),
+                    _ => None,
+                });
+                let whom = self.of(dev);
+                inc == 1 + removes.max().unwrap_or(0)
+                    && !members.contains_key(&whom)
+                    && may_add(role, self.kind, self.w.devices[whom].role)
+            }
+            Act::Remove {
+                dev, inc: life, why, ..
+            } => {
+                let whom = self.of(dev);
+                let by_me = |(id, a): (&OpId, Act)| {
+                    matches!(a, Act::Add { dev: d, inc: i, .. } if (d, i) == (dev, life))
+                        && self.counts[id].0 == n
+                };
+                let grounds = Grounds {
+                    itself: whom == n,
+                    own_add: acts.any(by_me),
+                    revoked: why == Why::Revoked,
+                };
+                let party = |n: usize, tier| Party {
+                    role: self.w.devices[n].role,
+                    tier,
+                };
+                let target = party(whom, members.get(&whom).map_or(9, |i| self.tier(whom, *i)));
+                members.get(&whom) == Some(&life)
+                    && !(whom == n && members.len() == 1)
+                    && may_remove(party(n, own), self.kind, target, grounds)
+            }
+            _ => true,
         };
+        ok.then_some((n, inc, own))
+    }
+
+    /// Members after `set`, and the valid removes in it.
+    fn members(&self, set: &BTreeSet<OpId>) -> (BTreeMap<usize, Incarnation>, BTreeSet<OpId>) {
+        let (mut removes, mut adds) = (Vec::new(), BTreeSet::new());
+        for id in set.iter().filter(|id| self.counts.contains_key(id)) {
+            let (n, inc, tier) = self.counts[id];
+            match body(self.ops[id]).act {
+                Act::Add { dev, inc, .. } => {
+                    adds.insert((self.of(dev), inc));
+                }
+                Act::Remove { dev, inc: out, .. } => {
+                    let order = (tier, self.ops[id].slot(), body(self.ops[id]).counter);
+                    removes.push((order, *id, (n, inc), (self.of(dev), out)));
+                }
+                _ => {}
+            }
+        }
+        removes.sort();
+        let mut valid: Vec<(OpId, Life, Life)> = Vec::new();
+        for (_, id, by, out) in removes {
+            let unseen = |e: &OpId| !self.past_has(&id, e) && !self.past_has(e, &id);
+            if !valid
+                .iter()
+                .any(|(e, other, gone)| *other != by && *gone == by && unseen(e))
+            {
+                valid.push((id, by, out));
+            }
+        }
+        loop {
+            let left = adds
+                .iter()
+                .filter(|a| !valid.iter().any(|v| v.2.0 == a.0 && v.2.1 >= a.1));
+            let members: BTreeMap<usize, u32> = left.copied().collect();
+            match valid.iter().rposition(|(_, by, out)| by == out) {
+                Some(at) if members.is_empty() => valid.remove(at),
+                _ => return (members, valid.into_iter().map(|v| v.0).collect()),
+            };
+        }
+    }
+
+    fn past_has(&self, of: &OpId, id: &OpId) -> bool {
+        self.past[of].contains(id)
     }
 }
