@@ -61,7 +61,7 @@ pub enum CertError {
     /// A root key ends by a new card, not by a revocation.
     #[error("a root key cannot be revoked")]
     RootIsFinal,
-    /// The directory is full.
+    /// No room for more of this kind under this organisation, or for more organisations.
     #[error("directory is full")]
     Full,
 }
@@ -217,7 +217,7 @@ impl Directory {
         {
             return Ok(false);
         }
-        room(self.admins.len())?;
+        room(self.admins.keys().filter(|id| id.0 == cert.org).count())?;
         batch.put(admin_row(&cert), cert.encode());
         self.admins.insert(id, cert);
         Ok(true)
@@ -235,7 +235,7 @@ impl Directory {
         match self.devices.get(&cert.dev()) {
             Some(known) if !newer(known) => return Ok(false),
             Some(_) => {}
-            None => room(self.devices.len())?,
+            None => room(self.devices.values().filter(|held| held.org == cert.org).count())?,
         }
         batch.put(table::directory(TAG_DEVICE, &cert.dev().0), cert.encode());
         self.devices.insert(cert.dev(), cert);
@@ -255,7 +255,7 @@ impl Directory {
         match self.routing.get(&key) {
             Some(known) if !newer(known) => return Ok(false),
             Some(_) => {}
-            None => room(self.routing.len())?,
+            None => room(self.routing.values().filter(|held| held.org == cert.org).count())?,
         }
         batch.put(table::directory(TAG_ROUTING, &key.0), cert.encode());
         self.routing.insert(key, cert);
@@ -274,7 +274,7 @@ impl Directory {
         if self.revoked.contains_key(&id) {
             return Ok(false);
         }
-        room(self.revoked.len())?;
+        room(self.revoked.keys().filter(|held| held.0 == id.0).count())?;
         batch.put(revocation_row(&revocation), revocation.encode());
         self.revoked.insert(id, revocation);
         Ok(true)
@@ -498,6 +498,7 @@ fn revocation_row(revocation: &Revocation) -> Vec<u8> {
     table::directory(TAG_REVOCATION, &id.concat())
 }
 
+/// The bound is per organisation: a foreign one cannot fill the place of the own revocations.
 fn room(held: usize) -> Result<(), CertError> {
     if held >= limits::DIRECTORY_ROWS {
         return Err(CertError::Full);

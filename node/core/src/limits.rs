@@ -104,7 +104,7 @@ pub const TITLE_BYTES: usize = 64;
 pub const ADMIN_MINUTES: u32 = 366 * 24 * 60;
 /// Organisations that a device or relay trusts.
 pub const ROOTS: usize = 256;
-/// Certificates and revocations of one kind that a directory holds.
+/// Certificates or revocations of one kind and one organisation that a directory holds.
 pub const DIRECTORY_ROWS: usize = 16 * 1024;
 /// Largest control object in clear, signature included.
 pub const CONTROL_BYTES: usize = ENVELOPE_BYTES - 256;

@@ -214,13 +214,18 @@ fn what_others_would_refuse_is_not_signed() {
 
 #[test]
 fn mutated_objects_are_never_believed() {
+    let key = device().keys.public();
+    let slot = Slot::of(THREAD, &key, 1);
     for (_, object) in samples() {
-        golden::mutate(&signed(&object), |bad| assert!(open(bad).is_err()));
+        golden::mutate(&signed(&object), |bad| {
+            assert!(Verified::open(bad, THREAD, slot, &key).is_err());
+        });
     }
-    golden::mutate(&genesis_bytes(), |bad| {
+    let genesis = genesis_bytes();
+    let thread = ThreadId::of_genesis(&genesis);
+    let slot = Slot::of(thread, &key, 1);
+    golden::mutate(&genesis, |bad| {
         assert!(Verified::genesis(bad).is_err());
-        let thread = ThreadId::of_genesis(&genesis_bytes());
-        let slot = device().slot(thread, 1);
-        assert!(Verified::open(bad, thread, slot, &device().keys.public()).is_err());
+        assert!(Verified::open(bad, thread, slot, &key).is_err());
     });
 }

@@ -294,7 +294,7 @@ impl<'a> Court<'a> {
     ) -> Option<Effect> {
         let adds = past.iter().filter_map(|op| op.add().map(|add| (op, add)));
         let mut of_dev = adds.filter(|(_, (added, _))| *added == dev);
-        let highest = of_dev.clone().map(|(_, (_, member))| member.inc).max();
+        // a member's incarnation is the highest that was ever added: a Remove ends all lower ones too
         let target = fold.members.get(&dev)?;
         let itself = *author.0 == dev;
         let grounds = Grounds {
@@ -302,8 +302,7 @@ impl<'a> Court<'a> {
             own_add: of_dev.any(|(op, (_, m))| m.inc == inc && op.author.0 == *author.0),
             revoked: why == Why::Revoked,
         };
-        let fits = highest == Some(inc)
-            && target.inc == inc
+        let fits = target.inc == inc
             && !(itself && fold.members.len() == 1)
             && may_remove(party(author.1), self.ops.genesis.kind, party(target), grounds);
         fits.then_some(Effect::Remove(dev, inc))

@@ -238,6 +238,28 @@ fn of_two_that_remove_each_other_one_stays() {
 }
 
 #[test]
+fn a_removal_that_was_seen_outlives_its_author() {
+    let w = World::patient(&THREE);
+    let ops = w.with(&[1, 2]);
+    for (first, second) in [(0, 1), (1, 0)] {
+        let gone = plus(&ops, &[&w.says(&ops, first, 1, w.remove(2, 1))]);
+        let both = plus(&gone, &[&w.says(&gone, second, 1, w.remove(first, 1))]);
+        assert_eq!(w.members(&both), [(second, 1)]);
+    }
+}
+
+#[test]
+fn a_removal_of_a_former_life_does_not_touch_the_present_one() {
+    let w = World::patient(&THREE);
+    let ops = w.with(&[1, 2]);
+    let former = w.says(&ops, 1, 1, w.remove(2, 1));
+    let mut now = plus(&ops, &[&w.says(&ops, 0, 1, w.remove(2, 1))]);
+    now.push(w.says(&now, 0, 1, w.add(2, 2)));
+    now.push(w.says(&now, 2, 2, remove(&w.devices[1], 1, Why::Revoked)));
+    assert_eq!(w.members(&plus(&now, &[&former])), [(0, 1), (2, 2)]);
+}
+
+#[test]
 fn the_last_member_stays() {
     let w = World::patient(&THREE);
     let ops = w.with(&[1]);
