@@ -28,6 +28,12 @@ pub mod envelope;
 pub mod group;
 #[cfg(test)]
 mod golden;
+pub mod directory;
+pub mod entry;
+pub mod envelope;
+#[cfg(test)]
+mod golden;
+pub mod group;
 pub mod id;
 pub mod limits;
 pub mod mailbox;

@@ -126,6 +126,27 @@ pub const RELAY_KEEP_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Sealed size of a class 0 item at most.
 pub const ALARM_BYTES: usize = 1024;
 
+/// Longest name in a certificate or card, UTF-8.
+pub const NAME_BYTES: usize = 40;
+/// Longest title of a thread, UTF-8.
+pub const TITLE_BYTES: usize = 64;
+/// Longest window of an administrator's certificate: a year (PROTOCOL section 1).
+pub const ADMIN_MINUTES: u32 = 366 * 24 * 60;
+/// Organisations that a device or relay trusts.
+pub const ROOTS: usize = 256;
+/// Certificates or revocations of one kind and one organisation that a directory holds.
+pub const DIRECTORY_ROWS: usize = 16 * 1024;
+/// Largest control object in clear, signature included.
+pub const CONTROL_BYTES: usize = ENVELOPE_BYTES - 256;
+/// Largest key package (X-Wing with a device certificate: about 2.7 kB).
+pub const KEY_PACKAGE_BYTES: usize = 8 * 1024;
+/// Most ops named in one list of a commit header.
+pub const OPS_PER_COMMIT: usize = 2 * MEMBERS;
+/// Highest op counter of a slot.
+pub const OPS_PER_SLOT: u32 = 4096;
+/// Sequencer relays, and co-owners, of a thread.
+pub const SEQUENCERS: usize = 8;
+
 /// Deadlines after which the sender says *not confirmed*, by class 0, 1, 2 (DETAILS section 4).
 pub const NOT_CONFIRMED_MS: [u64; 3] = [60_000, 5 * 60_000, 3_600_000];
 

@@ -1,0 +1,225 @@
+//! Who is a member: a pure function of the set of ops (PROTOCOL section 3, M). Equal sets of ops and
+//! key packages give equal results, in whatever order they came.
+//!
+//! * An op is **judged** once every op that its cursors name, and its author's op before it, is judged;
+//!   an Add also needs its key package. Until then it is *parked*. Causal past is transitive.
+//! * A judged op **counts** iff its author was a member in its causal past, the role table allows
+//!   it and its incarnation fits; else it is *void* for ever. That it counts never changes.
+//! * Of counting Removes some are **valid**: of concurrent ones, in the order (tier, slot), one is not
+//!   if an earlier valid one removes its author unseen. Remove wins over a concurrent Add of
+//!   the same incarnation. Nobody left: the last self-removal in that order is not valid.
+//! * Two ops at one counter of one slot are both judged; [`Membership::equivocal`] names them.
+//! * Rejoin, Bad and Erase count or not like the others and have no effect here.
+//!
+//! Not here: trust in certificates (the caller's `keys`), custody after a handover, the end of a
+//! break-glass membership, who is on which MLS node.
+
+mod judge;
+
+use super::control::{Act, Genesis, Object, Op, Verified};
+use crate::directory::{DeviceCert, Role};
+use crate::id::{Dev, Incarnation, OpId, Slot, ThreadId};
+use crate::limits;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Gives the device certificate inside a key package by its hash; `None` if it is not here or not
+/// believed. It must not take back an answer: use `Directory::chain`, which knows neither clock nor
+/// revocation.
+pub type Keys<'a> = &'a dyn Fn(&[u8; 32]) -> Option<DeviceCert>;
+
+/// A device that is a member now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its life in this thread.
+    pub inc: Incarnation,
+    /// Role it was added in.
+    pub role: Role,
+    /// Its logs.
+    pub slot: Slot,
+    /// Key that signs in this slot.
+    pub device_key: [u8; 32],
+    /// 1 strongest.
+    pub tier: u8,
+    /// Key package that its Add names; `None` for the founder.
+    pub kp_hash: Option<[u8; 32]>,
+    /// The Add; of concurrent ones the lowest id.
+    pub add: OpId,
+}
+
+/// What stays known of a life of a device after it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Its logs.
+    pub slot: Slot,
+    /// Key that signs in this slot.
+    pub device_key: [u8; 32],
+    /// Its Add.
+    pub add: OpId,
+}
+
+/// The result of [`Ops::membership`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Members now.
+    pub members: BTreeMap<Dev, Member>,
+    /// Valid Removes with whom they removed.
+    pub valid_removes: BTreeMap<OpId, (Dev, Incarnation)>,
+    /// All that ever were members.
+    pub ever: BTreeMap<(Dev, Incarnation), Life>,
+    /// Ops that count.
+    pub counts: BTreeSet<OpId>,
+    /// Ops that do not count, for ever.
+    pub void: BTreeSet<OpId>,
+    /// Ops that wait.
+    pub parked: BTreeSet<OpId>,
+    /// Places that parked ops wait for and where no op is here.
+    pub missing: BTreeSet<(Slot, u32)>,
+    /// Key packages that parked Adds wait for.
+    pub missing_key_packages: BTreeSet<[u8; 32]>,
+    /// Places with more than one op: evidence against the slot's device.
+    pub equivocal: BTreeMap<(Slot, u32), BTreeSet<OpId>>,
+    removed: BTreeMap<Dev, Incarnation>,
+    frontier: BTreeMap<Slot, (u32, Clock)>,
+}
+
+/// For each slot the highest op counter in a causal past.
+type Clock = BTreeMap<Slot, u32>;
+
+impl Membership {
+    /// Incarnation that an Add of `dev` must have now; `None` while it is a member.
+    pub fn next_incarnation(&self, dev: Dev) -> Option<Incarnation> {
+        if self.members.contains_key(&dev) {
+            return None;
+        }
+        Some(self.removed.get(&dev).copied().unwrap_or(0).saturating_add(1))
+    }
+
+    /// Everybody who ever wrote in this slot, in order: keys to verify objects with. More than one only
+    /// if somebody searched for a clash of slots.
+    pub fn keys_of(&self, slot: Slot) -> impl Iterator<Item = (Dev, Incarnation, &[u8; 32])> {
+        self.ever
+            .iter()
+            .filter(move |(_, life)| life.slot == slot)
+            .map(|((dev, inc), life)| (*dev, *inc, &life.device_key))
+    }
+
+    /// The member that writes in this slot now.
+    pub fn member_of(&self, slot: Slot) -> Option<(Dev, &Member)> {
+        let found = self.members.iter().find(|(_, m)| m.slot == slot);
+        found.map(|(dev, member)| (*dev, member))
+    }
+
+    /// Counter and cursors of the next op by `slot`: the fewest cursors whose past is all that is judged
+    /// here.
+    pub fn next_op(&self, slot: Slot) -> (u32, Vec<(Slot, u32)>) {
+        let own = self.frontier.get(&slot).map_or(0, |(counter, _)| *counter);
+        let covered = |s: Slot, c: u32| {
+            self.frontier
+                .iter()
+                .any(|(other, (_, clock))| *other != s && clock.get(&s).is_some_and(|seen| *seen >= c))
+        };
+        let cursors = self
+            .frontier
+            .iter()
+            .map(|(s, (c, _))| (*s, *c))
+            .filter(|(s, c)| *s != slot && !covered(*s, *c))
+            .take(limits::CURSORS)
+            .collect();
+        (own + 1, cursors)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    slot: Slot,
+    author: [u8; 32],
+    op: Op,
+}
+
+/// All authentic ops of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ops {
+    thread: ThreadId,
+    genesis: Genesis,
+    held: BTreeMap<OpId, Held>,
+    places: BTreeMap<(Slot, u32), BTreeSet<OpId>>,
+}
+
+impl Ops {
+    /// No ops yet, in the thread of `genesis`; `None` if it is another object.
+    pub fn new(genesis: &Verified) -> Option<Ops> {
+        let Object::Genesis(object) = genesis.object() else {
+            return None;
+        };
+        Some(Ops {
+            thread: genesis.thread(),
+            genesis: (**object).clone(),
+            held: BTreeMap::new(),
+            places: BTreeMap::new(),
+        })
+    }
+
+    /// The genesis that they rest on.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Adds an op; `false` if it was here, is no op, or belongs to another thread.
+    pub fn insert(&mut self, op: &Verified) -> bool {
+        let Object::Op(body) = op.object() else {
+            return false;
+        };
+        if op.thread() != self.thread || self.held.contains_key(&op.id()) {
+            return false;
+        }
+        let place = (op.slot(), body.counter);
+        self.places.entry(place).or_default().insert(op.id());
+        let held = Held {
+            slot: op.slot(),
+            author: *op.author(),
+            op: body.clone(),
+        };
+        self.held.insert(op.id(), held);
+        true
+    }
+
+    /// An op with its author's slot.
+    pub fn get(&self, id: OpId) -> Option<(Slot, &Op)> {
+        self.held.get(&id).map(|held| (held.slot, &held.op))
+    }
+
+    /// Ops held.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// No ops.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Judges all ops from the beginning. Cost is quadratic in their number; keep the result until
+    /// an op or key package comes.
+    pub fn membership(&self, keys: Keys<'_>) -> Membership {
+        judge::Court::new(self, keys).run()
+    }
+
+    /// Places that an op waits for: what its cursors name, and its author's op before it.
+    fn waits_for(held: &Held) -> BTreeSet<(Slot, u32)> {
+        let mut places: BTreeSet<_> = held.op.cursors.iter().copied().collect();
+        if held.op.counter > 1 {
+            places.insert((held.slot, held.op.counter - 1));
+        }
+        places
+    }
+
+    fn key_package(held: &Held) -> Option<&[u8; 32]> {
+        match &held.op.act {
+            Act::Add { kp, .. } => kp.as_ref(),
+            Act::Remove { .. } | Act::Erase { .. } | Act::Bad { .. } | Act::Rejoin { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

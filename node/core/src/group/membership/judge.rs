@@ -1,0 +1,382 @@
+//! The judging of ops in causal order, and the fold of those that count into members.
+//!
+//! Ops are judged in rounds: a round takes all ops whose past is judged, looks only at what former
+//! rounds judged, and so does not depend on the order inside a round. What an op saw is a
+//! clock, joined from the clocks of the ops that it names.
+
+use super::{Clock, Held, Keys, Life, Member, Membership, Ops};
+use crate::directory::{Grounds, Party, Role, may_add, may_remove, tier};
+use crate::group::control::{Act, Why};
+use crate::id::{Dev, Incarnation, OpId, Slot};
+use crate::limits;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A counting op, with its author as its causal past knew it.
+#[derive(Clone, Debug)]
+struct Counting {
+    id: OpId,
+    slot: Slot,
+    counter: u32,
+    author: (Dev, Incarnation),
+    author_tier: u8,
+    clock: Clock,
+    effect: Effect,
+}
+
+#[derive(Clone, Debug)]
+enum Effect {
+    Add(Dev, Member),
+    Remove(Dev, Incarnation),
+    Nothing,
+}
+
+impl Counting {
+    fn saw(&self, other: &Counting) -> bool {
+        in_past(&self.clock, other)
+    }
+
+    fn removal(&self) -> Option<(Dev, Incarnation)> {
+        match self.effect {
+            Effect::Remove(dev, inc) => Some((dev, inc)),
+            Effect::Add(..) | Effect::Nothing => None,
+        }
+    }
+
+    fn add(&self) -> Option<(Dev, &Member)> {
+        match &self.effect {
+            Effect::Add(dev, member) => Some((*dev, member)),
+            Effect::Remove(..) | Effect::Nothing => None,
+        }
+    }
+}
+
+fn in_past(clock: &Clock, op: &Counting) -> bool {
+    clock.get(&op.slot).is_some_and(|seen| *seen >= op.counter)
+}
+
+/// Judges the ops of one thread once.
+pub(super) struct Court<'a> {
+    ops: &'a Ops,
+    keys: Keys<'a>,
+    founder_slot: Slot,
+    counting: Vec<Counting>,
+    clocks: BTreeMap<OpId, Clock>,
+    out: Membership,
+}
+
+impl<'a> Court<'a> {
+    pub(super) fn new(ops: &'a Ops, keys: Keys<'a>) -> Court<'a> {
+        Court {
+            ops,
+            keys,
+            founder_slot: Slot::of(ops.thread, &ops.genesis.founder.device_key, 1),
+            counting: Vec::new(),
+            clocks: BTreeMap::new(),
+            out: Membership::default(),
+        }
+    }
+
+    pub(super) fn run(mut self) -> Membership {
+        self.rounds();
+        let ops = self.ops;
+        self.out.parked = ops.held.keys().copied().collect();
+        self.out.parked.retain(|id| !self.clocks.contains_key(id));
+        let many = ops.places.iter().filter(|(_, ids)| ids.len() > 1);
+        self.out.equivocal = many.map(|(place, ids)| (*place, ids.clone())).collect();
+        for (id, clock) in self.clocks {
+            let held = &ops.held[&id];
+            let at = self.out.frontier.entry(held.slot).or_default();
+            if held.op.counter > at.0 {
+                *at = (held.op.counter, clock);
+            } else if held.op.counter == at.0 {
+                join(&mut at.1, &clock);
+            }
+        }
+        for op in &self.counting {
+            self.out.counts.insert(op.id);
+            if let Some((dev, member)) = op.add() {
+                let life = Life {
+                    slot: member.slot,
+                    device_key: member.device_key,
+                    add: op.id,
+                };
+                let at = self.out.ever.entry((dev, member.inc)).or_insert(life);
+                at.add = at.add.min(op.id);
+            }
+            if let Some((dev, inc)) = op.removal() {
+                let at = self.out.removed.entry(dev).or_default();
+                *at = inc.max(*at);
+            }
+        }
+        let fold = fold(&self.counting.iter().collect::<Vec<_>>());
+        self.out.members = fold.members;
+        self.out.valid_removes = fold.valid_removes;
+        self.out
+    }
+
+    /// Judges round by round until nothing more is ready.
+    fn rounds(&mut self) {
+        let ops = self.ops;
+        let mut waits: BTreeMap<OpId, usize> = BTreeMap::new();
+        let mut waiters: BTreeMap<(Slot, u32), Vec<OpId>> = BTreeMap::new();
+        let mut round = BTreeSet::new();
+        for (id, held) in &ops.held {
+            let places = Ops::waits_for(held);
+            if places.is_empty() {
+                round.insert(*id);
+            }
+            waits.insert(*id, places.len());
+            for place in places {
+                if !ops.places.contains_key(&place) {
+                    self.out.missing.insert(place);
+                }
+                waiters.entry(place).or_default().push(*id);
+            }
+        }
+        while !round.is_empty() {
+            let mut judged: Vec<(OpId, Clock, Option<Counting>)> = Vec::new();
+            for id in std::mem::take(&mut round) {
+                let held = &ops.held[&id];
+                if let Some(kp) = Ops::key_package(held)
+                    && (self.keys)(kp).is_none()
+                {
+                    self.out.missing_key_packages.insert(*kp);
+                    continue;
+                }
+                let clock = self.clock_of(held);
+                let verdict = self.judge(id, held, &clock);
+                judged.push((id, clock, verdict));
+            }
+            for (id, clock, verdict) in judged {
+                match verdict {
+                    Some(counting) => self.counting.push(counting),
+                    None => {
+                        self.out.void.insert(id);
+                    }
+                }
+                self.clocks.insert(id, clock);
+                let held = &ops.held[&id];
+                for waiter in waiters.remove(&(held.slot, held.op.counter)).unwrap_or_default() {
+                    let left = waits.get_mut(&waiter).expect("every op has its count of waits");
+                    *left -= 1;
+                    if *left == 0 {
+                        round.insert(waiter);
+                    }
+                }
+            }
+        }
+    }
+
+    fn clock_of(&self, held: &Held) -> Clock {
+        let mut clock = Clock::new();
+        for place in Ops::waits_for(held) {
+            join(&mut clock, &Clock::from([place]));
+            for id in &self.ops.places[&place] {
+                if let Some(theirs) = self.clocks.get(id) {
+                    join(&mut clock, theirs);
+                }
+            }
+        }
+        clock
+    }
+
+    /// `None`: void.
+    fn judge(&self, id: OpId, held: &Held, clock: &Clock) -> Option<Counting> {
+        let counting = |author, author_tier, effect| Counting {
+            id,
+            slot: held.slot,
+            counter: held.op.counter,
+            author,
+            author_tier,
+            clock: clock.clone(),
+            effect,
+        };
+        if let Some((dev, founder)) = self.founding(id, held) {
+            return Some(counting(
+                (dev, founder.inc),
+                founder.tier,
+                Effect::Add(dev, founder),
+            ));
+        }
+        let past: Vec<&Counting> = self.counting.iter().filter(|op| in_past(clock, op)).collect();
+        let fold = fold(&past);
+        let mut members = fold.members.iter();
+        let author = members.find(|(_, m)| m.slot == held.slot && m.device_key == held.author)?;
+        let effect = match held.op.act {
+            Act::Add { .. } => self.judge_add(id, held, &past, &fold, author.1)?,
+            Act::Remove { dev, inc, why, .. } => self.judge_remove(dev, inc, why, &past, &fold, author)?,
+            Act::Erase { .. } | Act::Bad { .. } | Act::Rejoin { .. } => Effect::Nothing,
+        };
+        Some(counting((*author.0, author.1.inc), author.1.tier, effect))
+    }
+
+    /// The founder's Add counts by genesis.
+    fn founding(&self, id: OpId, held: &Held) -> Option<(Dev, Member)> {
+        let genesis = &self.ops.genesis;
+        let founder = &genesis.founder;
+        let first = held.op.counter == 1 && held.op.cursors.is_empty() && held.slot == self.founder_slot;
+        let Act::Add {
+            dev,
+            inc: 1,
+            role,
+            kp: None,
+            break_glass: false,
+        } = held.op.act
+        else {
+            return None;
+        };
+        if !first || held.author != founder.device_key || dev != founder.dev() {
+            return None;
+        }
+        let tier = tier(role, genesis.kind, true, true).filter(|_| founder.roles.contains(role))?;
+        let member = Member {
+            inc: 1,
+            role,
+            slot: held.slot,
+            device_key: founder.device_key,
+            tier,
+            kp_hash: None,
+            add: id,
+        };
+        Some((dev, member))
+    }
+
+    fn judge_add(
+        &self,
+        id: OpId,
+        held: &Held,
+        past: &[&Counting],
+        fold: &Fold,
+        author: &Member,
+    ) -> Option<Effect> {
+        let Act::Add {
+            dev, inc, role, kp, ..
+        } = held.op.act
+        else {
+            return None;
+        };
+        let cert = (self.keys)(&kp?)?;
+        let genesis = &self.ops.genesis;
+        let removed = past.iter().filter_map(|op| op.removal());
+        let highest = removed.filter(|r| r.0 == dev).map(|r| r.1).max().unwrap_or(0);
+        let slot = Slot::of(self.ops.thread, &cert.device_key, inc);
+        let taken = past
+            .iter()
+            .filter_map(|op| op.add())
+            .any(|(other, m)| m.slot == slot && other != dev);
+        let fits = cert.dev() == dev
+            && cert.roles.contains(role)
+            && may_add(author.role, genesis.kind, role)
+            && highest.checked_add(1) == Some(inc)
+            && !fold.members.contains_key(&dev)
+            && fold.members.len() < limits::MEMBERS
+            && !taken;
+        let member = Member {
+            inc,
+            role,
+            slot,
+            device_key: cert.device_key,
+            tier: tier(role, genesis.kind, genesis.owned_by(cert.org), false)?,
+            kp_hash: kp,
+            add: id,
+        };
+        fits.then_some(Effect::Add(dev, member))
+    }
+
+    fn judge_remove(
+        &self,
+        dev: Dev,
+        inc: Incarnation,
+        why: Why,
+        past: &[&Counting],
+        fold: &Fold,
+        author: (&Dev, &Member),
+    ) -> Option<Effect> {
+        let adds = past.iter().filter_map(|op| op.add().map(|add| (op, add)));
+        let mut of_dev = adds.filter(|(_, (added, _))| *added == dev);
+        // a member's incarnation is the highest that was ever added: a Remove ends all lower ones too
+        let target = fold.members.get(&dev)?;
+        let itself = *author.0 == dev;
+        let grounds = Grounds {
+            itself,
+            own_add: of_dev.any(|(op, (_, m))| m.inc == inc && op.author.0 == *author.0),
+            revoked: why == Why::Revoked,
+        };
+        let fits = target.inc == inc
+            && !(itself && fold.members.len() == 1)
+            && may_remove(party(author.1), self.ops.genesis.kind, party(target), grounds);
+        fits.then_some(Effect::Remove(dev, inc))
+    }
+}
+
+fn party(member: &Member) -> Party {
+    let role: Role = member.role;
+    Party {
+        role,
+        tier: member.tier,
+    }
+}
+
+fn join(clock: &mut Clock, other: &Clock) {
+    for (slot, counter) in other {
+        let at = clock.entry(*slot).or_default();
+        *at = (*at).max(*counter);
+    }
+}
+
+struct Fold {
+    members: BTreeMap<Dev, Member>,
+    valid_removes: BTreeMap<OpId, (Dev, Incarnation)>,
+}
+
+/// Members after a causally closed set of counting ops.
+fn fold(ops: &[&Counting]) -> Fold {
+    let mut removes: Vec<&Counting> = ops.iter().filter(|op| op.removal().is_some()).copied().collect();
+    removes.sort_by_key(|op| (op.author_tier, op.slot, op.counter, op.id));
+    let mut valid: Vec<&Counting> = Vec::new();
+    for remove in removes {
+        let beaten = valid.iter().any(|earlier| {
+            let (dev, inc) = earlier.removal().expect("only removals are listed");
+            dev == remove.author.0
+                && inc >= remove.author.1
+                && earlier.author != remove.author
+                && !earlier.saw(remove)
+                && !remove.saw(earlier)
+        });
+        if !beaten {
+            valid.push(remove);
+        }
+    }
+    loop {
+        let members = members(ops, &valid);
+        let own = |op: &&Counting| op.removal() == Some(op.author);
+        match valid.iter().rposition(own) {
+            Some(last) if members.is_empty() => valid.remove(last),
+            _ => {
+                let removal = |op: &&Counting| Some((op.id, op.removal()?));
+                let valid_removes = valid.iter().filter_map(removal).collect();
+                return Fold {
+                    members,
+                    valid_removes,
+                };
+            }
+        };
+    }
+}
+
+fn members(ops: &[&Counting], valid: &[&Counting]) -> BTreeMap<Dev, Member> {
+    let mut out: BTreeMap<Dev, Member> = BTreeMap::new();
+    let mut ended: BTreeMap<Dev, Incarnation> = BTreeMap::new();
+    for (dev, inc) in valid.iter().filter_map(|op| op.removal()) {
+        let at = ended.entry(dev).or_default();
+        *at = inc.max(*at);
+    }
+    for (dev, member) in ops.iter().filter_map(|op| op.add()) {
+        let over = ended.get(&dev).is_some_and(|inc| *inc >= member.inc);
+        let better = |held: &Member| (member.inc, held.add) > (held.inc, member.add);
+        if !over && out.get(&dev).is_none_or(better) {
+            out.insert(dev, member.clone());
+        }
+    }
+    out
+}
