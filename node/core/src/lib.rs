@@ -1,6 +1,6 @@
 //! The sans-IO heart of Aidmesh.
 //!
-//! A machine takes inputs (a link came up, bytes arrived, a batch is durable, a person pressed
+//! A [`machine`] takes inputs (a link came up, bytes arrived, a batch is durable, a person pressed
 //! a button), and gives outputs (send these bytes, store this batch, show this event). It does no
 //! IO, reads no clock and draws no randomness: `now` is an argument, the random stream is seeded.
 //! The node, the relay, the phone and the simulator drive this very code.
@@ -23,11 +23,6 @@ pub mod clinical;
 pub mod codec;
 pub mod crypto;
 pub mod delivery;
-pub mod entry;
-pub mod envelope;
-pub mod group;
-#[cfg(test)]
-mod golden;
 pub mod directory;
 pub mod entry;
 pub mod envelope;
@@ -36,9 +31,11 @@ mod golden;
 pub mod group;
 pub mod id;
 pub mod limits;
+pub mod machine;
 pub mod mailbox;
 pub mod ranges;
 pub mod store;
 pub mod sync;
+mod thread;
 pub mod time;
 pub mod wire;

@@ -201,3 +201,8 @@ const _: () = assert!(ENVELOPE_BYTES as u64 <= BUCKET_CLINICAL_BYTES_PER_H);
 const _: () = assert!(ENVELOPE_BYTES as u64 <= INBOX_BYTES_PER_H);
 const _: () =
     assert!(REFUSE_BULK_PERCENT < REFUSE_VOICE_PERCENT && REFUSE_VOICE_PERCENT < REFUSE_TEXT_PERCENT);
+
+/// Largest ratchet tree inside a Welcome: about 18 members with X-Wing.
+pub const TREE_INLINE_BYTES: usize = 48 * 1024;
+/// Epoch nodes whose keys a device holds of one thread.
+pub const NODES_PER_THREAD: usize = 4096;

@@ -93,11 +93,14 @@ fn directory(batch: &mut Batch) -> Directory {
 
 #[test]
 fn layouts_have_not_changed() {
-    golden::check("cert_device", &device(1, 11, 30).encode());
-    golden::check("cert_routing", &routing(1, 11, 31).encode());
-    golden::check("cert_admin", &admin(1, 11, 1).encode());
-    golden::check("cert_revocation", &revocation(1, 12, What::Device, 30).encode());
-    golden::check("cert_root", &card(1).encode());
+    golden::check("cert_device", &[("cert_device", device(1, 11, 30).encode())]);
+    golden::check("cert_routing", &[("cert_routing", routing(1, 11, 31).encode())]);
+    golden::check("cert_admin", &[("cert_admin", admin(1, 11, 1).encode())]);
+    golden::check(
+        "cert_revocation",
+        &[("cert_revocation", revocation(1, 12, What::Device, 30).encode())],
+    );
+    golden::check("cert_root", &[("cert_root", card(1).encode())]);
     assert_eq!(routing(1, 11, 31).encode().len(), 127);
     assert_eq!(admin(1, 11, 1).encode().len(), 119);
     assert_eq!(revocation(1, 12, What::Device, 30).encode().len(), 99);
@@ -244,19 +247,19 @@ fn mutated_bytes_are_never_believed() {
     let before = dir.clone();
     let mut batch = Batch::new();
     let refused = |learned| matches!(learned, Learned::Refused(_));
-    golden::mutate(&device(1, 11, 30).encode(), |bad| {
+    golden::mutate(&device(1, 11, 30).encode(), 2000, |bad| {
         assert!(refused(dir.learn_device(bad, &mut batch)));
     });
-    golden::mutate(&routing(1, 11, 30).encode(), |bad| {
+    golden::mutate(&routing(1, 11, 30).encode(), 2000, |bad| {
         assert!(refused(dir.learn_routing(bad, &mut batch)));
     });
-    golden::mutate(&admin(1, 14, 1).encode(), |bad| {
+    golden::mutate(&admin(1, 14, 1).encode(), 2000, |bad| {
         assert!(refused(dir.learn_admin(bad, &mut batch)));
     });
-    golden::mutate(&revocation(1, 12, What::Device, 30).encode(), |bad| {
+    golden::mutate(&revocation(1, 12, What::Device, 30).encode(), 2000, |bad| {
         assert!(refused(dir.learn_revocation(bad, &mut batch)));
     });
-    golden::mutate(&card(3).encode(), |bad| {
+    golden::mutate(&card(3).encode(), 2000, |bad| {
         assert!(refused(dir.trust(bad, false, &mut batch)));
     });
     assert_eq!((dir, batch.len()), (before, 0));

@@ -134,3 +134,23 @@ pub fn mailbox_all() -> Vec<u8> {
 pub fn own(name: &str) -> Vec<u8> {
     key(b'o', &[name.as_bytes()])
 }
+
+/// A value of the machine that belongs to a thread, by name.
+pub fn own_of_thread(name: &str, thread: ThreadId) -> Vec<u8> {
+    key(b'o', &[name.as_bytes(), b"/", &thread.0])
+}
+
+/// A learned key package of another device, by suite.
+pub fn package_of(dev: crate::id::Dev, suite: u16) -> Vec<u8> {
+    key(b'y', &[&dev.0, &suite.to_be_bytes()])
+}
+
+/// The newest rewrap of a content entry.
+pub fn rewrap(thread: ThreadId, slot: Slot, seq: Seq) -> Vec<u8> {
+    envelope(thread, slot, 3, seq)
+}
+
+/// Second of two authentic objects at one place, kept as evidence.
+pub fn second(thread: ThreadId, id: MsgId) -> Vec<u8> {
+    key(b'q', &[&thread.0, &id.0])
+}

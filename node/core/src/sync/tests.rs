@@ -430,7 +430,7 @@ fn peers_find_shared_threads_and_strangers_find_none() {
     let root = threads::root(&a, &ours);
     crate::golden::check(
         "threads",
-        &[("marks", &golden), ("digest", &digest), ("root", &root)],
+        &[("marks", &golden[..]), ("digest", &digest), ("root", &root)],
     );
 }
 

@@ -87,13 +87,13 @@ fn samples() -> Vec<(&'static str, Object)> {
 fn layouts_have_not_changed() {
     for (name, object) in samples() {
         let bytes = signed(&object);
-        golden::check(name, &bytes);
+        golden::check(name, &[(name, &bytes)]);
         assert_eq!(peek(&bytes).as_ref(), Ok(&object));
         let verified = open(&bytes).unwrap();
         assert_eq!((verified.object(), verified.id()), (&object, OpId::of(&bytes)));
     }
     let genesis = fixture::genesis(&device(), ThreadKind::Patient);
-    golden::check("control_genesis", &genesis_bytes());
+    golden::check("control_genesis", &[("control_genesis", genesis_bytes())]);
     assert_eq!(Verified::genesis(&genesis_bytes()), Ok(genesis));
 }
 
@@ -217,14 +217,14 @@ fn mutated_objects_are_never_believed() {
     let key = device().keys.public();
     let slot = Slot::of(THREAD, &key, 1);
     for (_, object) in samples() {
-        golden::mutate(&signed(&object), |bad| {
+        golden::mutate(&signed(&object), 2000, |bad| {
             assert!(Verified::open(bad, THREAD, slot, &key).is_err());
         });
     }
     let genesis = genesis_bytes();
     let thread = ThreadId::of_genesis(&genesis);
     let slot = Slot::of(thread, &key, 1);
-    golden::mutate(&genesis, |bad| {
+    golden::mutate(&genesis, 2000, |bad| {
         assert!(Verified::genesis(bad).is_err());
         assert!(Verified::open(bad, thread, slot, &key).is_err());
     });

@@ -1,0 +1,357 @@
+//! Commands of the people and programs on this device.
+
+use super::command::{Card, Command, CommandError, EntryRef, LayerData, Made, Outgoing};
+use super::tx::Effect;
+use super::{Event, Machine, with_thread};
+use crate::blob::{ChunkSize, FileName, Layer, Sealer};
+use crate::clinical::{Acknowledgement, Alert, Body, EcgSnapshot, LADDER_S, Note, Recall, RecallKind, Seen};
+use crate::codec::Malformed;
+use crate::directory::{DeviceCert, Learned, Role, Signed, may_add};
+use crate::entry::Kind;
+use crate::envelope::Class;
+use crate::group::control::{Act, Genesis, Object, Why};
+use crate::group::mls::{Suite, key_package_hash, key_package_info};
+use crate::id::{Dev, Person, ThreadId};
+use crate::machine::ctx::Ctx;
+use crate::ranges::{Log, Ranges};
+use crate::store::{Read, table};
+use crate::thread::Thread;
+use crate::time::Wall;
+use bytes::Bytes;
+
+impl Machine {
+    pub(super) fn execute(&mut self, store: &dyn Read, c: Command) -> Result<Made, CommandError> {
+        self.commands += 1;
+        let mut made = Made {
+            command: self.commands,
+            thread: None,
+            entry: None,
+        };
+        match c {
+            Command::Trust { root_card, own } => {
+                learned(self.dir.trust(&root_card, own, &mut self.tx.batch))?
+            }
+            Command::LearnAdmin { cert } => learned(self.dir.learn_admin(&cert, &mut self.tx.batch))?,
+            Command::LearnCard { card } => self.learn_card(&card)?,
+            Command::Revoke { revocation } => {
+                learned(self.dir.learn_revocation(&revocation, &mut self.tx.batch))?;
+                self.tx.effects.push(Effect::Rumour);
+                self.settle_all(store);
+            }
+            Command::MakeCard { suite } => self.make_card(suite)?,
+            Command::SignOn { person } => {
+                self.person = Some(person);
+                self.tx.batch.put(table::own("person"), person.0.to_vec());
+            }
+            Command::SignOff => {
+                self.person = None;
+                self.tx.batch.delete(table::own("person"));
+            }
+            Command::CreateThread {
+                kind,
+                history,
+                suite,
+                title,
+            } => {
+                let cert = self.own_cert()?;
+                let salt = self.rng.array();
+                let genesis = Genesis {
+                    kind,
+                    history,
+                    suite: suite.to_u16(),
+                    drill: false,
+                    salt,
+                    founder: cert,
+                    co_owners: vec![],
+                    sequencers: vec![],
+                    title,
+                };
+                made.thread = Some(self.create_thread(store, genesis)?);
+            }
+            Command::Add { thread, dev, role } => self.add(store, thread, dev, role)?,
+            Command::Remove { thread, dev } => self.remove(store, thread, dev)?,
+            Command::Send { thread, class, what } => {
+                made.thread = Some(thread);
+                made.entry = Some(self.send(store, thread, class, what)?);
+            }
+        }
+        self.tx.effects.push(Effect::Event(Event::Stored {
+            command: made.command,
+        }));
+        Ok(made)
+    }
+
+    fn own_cert(&self) -> Result<DeviceCert, CommandError> {
+        let member = self.id.member.as_ref().ok_or(CommandError::NotAMember)?;
+        DeviceCert::decode(&member.cert).map_err(|e| CommandError::Refused(e.to_string()))
+    }
+
+    fn learn_card(&mut self, card: &Card) -> Result<(), CommandError> {
+        let info = key_package_info(&self.crypto, &card.key_package)
+            .map_err(|e| CommandError::Refused(e.to_string()))?;
+        if info.cert != card.device_cert[..] {
+            return Err(CommandError::Refused("key package of another certificate".into()));
+        }
+        learned(self.dir.learn_device(&card.device_cert, &mut self.tx.batch))?;
+        let cert = DeviceCert::decode(&card.device_cert).map_err(|e| CommandError::Refused(e.to_string()))?;
+        let key = table::package_of(cert.dev(), info.suite.to_u16());
+        self.tx.batch.put(key, card.key_package.clone());
+        Ok(())
+    }
+
+    fn make_card(&mut self, suite: Suite) -> Result<(), CommandError> {
+        let member = self.id.member.as_ref().ok_or(CommandError::NotAMember)?;
+        let key_package = self
+            .packages
+            .make(&self.crypto, suite, &member.device, &member.cert)
+            .map_err(|e| CommandError::Group(e.to_string()))?;
+        self.packages.save(&mut self.tx.batch);
+        let card = Card {
+            device_cert: member.cert.clone(),
+            key_package,
+        };
+        self.tx.effects.push(Effect::Event(Event::CardMade { card }));
+        Ok(())
+    }
+
+    fn create_thread(&mut self, store: &dyn Read, genesis: Genesis) -> Result<ThreadId, CommandError> {
+        if self.threads.len() >= crate::limits::THREADS {
+            return Err(CommandError::Full("threads"));
+        }
+        let member = self.id.member.as_ref().ok_or(CommandError::NotAMember)?;
+        let mut ctx = Ctx {
+            now: self.now,
+            store,
+            tx: &mut self.tx,
+            crypto: &self.crypto,
+            rng: &mut self.rng,
+            member,
+            dir: &self.dir,
+            hlc: &mut self.hlc,
+            flaws: self.flaws,
+        };
+        let thread = Thread::found(&mut ctx, genesis)?;
+        let id = thread.id;
+        self.threads.insert(id, thread);
+        self.tx
+            .effects
+            .push(Effect::Event(Event::ThreadReady { thread: id }));
+        self.tx.effects.push(Effect::Offer(id));
+        self.tx.effects.push(Effect::OpenBoxes);
+        Ok(id)
+    }
+
+    fn add(&mut self, store: &dyn Read, id: ThreadId, dev: Dev, role: Role) -> Result<(), CommandError> {
+        let thread = self.threads.get(&id).ok_or(CommandError::UnknownThread)?;
+        let genesis = thread.genesis.as_ref().ok_or(CommandError::UnknownThread)?;
+        let (kind, suite) = (genesis.kind, genesis.suite);
+        let inc = thread
+            .membership
+            .next_incarnation(dev)
+            .ok_or(CommandError::NoChange)?;
+        let me = self.dev().ok_or(CommandError::NotAMember)?;
+        let mine = thread
+            .membership
+            .members
+            .get(&me)
+            .ok_or(CommandError::Forbidden)?;
+        if !may_add(mine.role, kind, role) || self.lease_expired()? {
+            return Err(CommandError::Forbidden);
+        }
+        let package = self.tx.get(store, &table::package_of(dev, suite))?;
+        let package = package.ok_or(CommandError::UnknownDevice)?;
+        let slot = mine.slot;
+        with_thread!(self, store, id, |thread, ctx| {
+            let handle = thread.handle_now().ok_or(CommandError::Forbidden)?;
+            let hash = key_package_hash(&package);
+            if !thread.packages.contains_key(&hash) {
+                let object = Object::KeyPackage(package);
+                thread.put_control(ctx, slot, handle, Class::Text, object)?;
+            }
+            let act = Act::Add {
+                dev,
+                inc,
+                role,
+                kp: Some(hash),
+                break_glass: false,
+            };
+            thread.put_op(ctx, act)?;
+            thread.settle(ctx);
+            Ok(())
+        })
+        .unwrap_or(Err(CommandError::UnknownThread))
+    }
+
+    fn lease_expired(&self) -> Result<bool, CommandError> {
+        let cert = self.own_cert()?;
+        Ok(self.now.wall.0 / 60_000 > u64::from(cert.window.not_after_min))
+    }
+
+    fn remove(&mut self, store: &dyn Read, id: ThreadId, dev: Dev) -> Result<(), CommandError> {
+        with_thread!(self, store, id, |thread, ctx| {
+            let before = thread.membership.valid_removes.len();
+            thread.remove(ctx, dev, Why::Unsaid)?;
+            let counted = thread.membership.valid_removes.len() > before;
+            thread.settle(ctx);
+            if counted {
+                Ok(())
+            } else {
+                Err(CommandError::Forbidden)
+            }
+        })
+        .unwrap_or(Err(CommandError::UnknownThread))
+    }
+
+    fn send(
+        &mut self,
+        store: &dyn Read,
+        id: ThreadId,
+        class: Class,
+        what: Outgoing,
+    ) -> Result<EntryRef, CommandError> {
+        let person = self.person;
+        with_thread!(self, store, id, |thread, ctx| {
+            let (kind, body) = body_of(thread, ctx, person, what)?;
+            let at = thread.say(ctx, class, &body, kind)?;
+            thread.tell_gate(ctx);
+            Ok(at)
+        })
+        .unwrap_or(Err(CommandError::UnknownThread))
+    }
+}
+
+fn learned(result: Learned) -> Result<(), CommandError> {
+    match result {
+        Learned::New | Learned::Known => Ok(()),
+        Learned::Refused(why) => Err(CommandError::Refused(why.to_string())),
+    }
+}
+
+/// The body of what is said. Chunks of a blob go into the batch at once.
+fn body_of(
+    thread: &mut Thread,
+    ctx: &mut Ctx<'_>,
+    person: Option<Person>,
+    what: Outgoing,
+) -> Result<(Kind, Body), CommandError> {
+    let signed_on = person.ok_or(CommandError::NobodySignedOn);
+    Ok(match what {
+        Outgoing::Note(text) => (Kind::Note, Body::Note(Note { text })),
+        Outgoing::Ecg {
+            recorded_ms,
+            digest,
+            format,
+            layers,
+        } => {
+            let manifest = seal_layers(thread, ctx, layers)?;
+            let recorded = recorded_ms.map(Wall);
+            let ecg = EcgSnapshot {
+                recorded,
+                digest,
+                manifest,
+                format,
+                summary: None,
+            };
+            (Kind::EcgSnapshot, Body::EcgSnapshot(ecg))
+        }
+        Outgoing::Alert {
+            what,
+            role,
+            text,
+            about,
+        } => {
+            let refers = about.map(|at| hash_of(thread, at)).transpose()?;
+            let role = crate::directory::Roles::of(&[role]).0;
+            (
+                Kind::Alert,
+                Body::Alert(Alert {
+                    what,
+                    role,
+                    text,
+                    refers,
+                    ladder_s: LADDER_S,
+                }),
+            )
+        }
+        Outgoing::Seen { entry, layer } => {
+            hash_of(thread, entry)?;
+            let mut ranges = Ranges::new();
+            ranges.insert(entry.slot, Log::Content, entry.seq);
+            let layer = layer.map(shown_layer).transpose()?;
+            (
+                Kind::Seen,
+                Body::Seen(Seen {
+                    ranges,
+                    layer,
+                    person: signed_on?,
+                }),
+            )
+        }
+        Outgoing::Ack { entry, act, layer } => {
+            let entry = hash_of(thread, entry)?;
+            let layer = layer.map(shown_layer).transpose()?;
+            let ack = Acknowledgement {
+                entry,
+                act,
+                layer,
+                person: signed_on?,
+            };
+            (Kind::Acknowledgement, Body::Acknowledgement(ack))
+        }
+        Outgoing::Recall { entry, why } => {
+            if !thread.is_own(entry.slot) {
+                return Err(CommandError::Forbidden);
+            }
+            let entry = hash_of(thread, entry)?;
+            let recall = Recall {
+                entry,
+                kind: RecallKind::Recall,
+                replacement: None,
+                why,
+            };
+            (Kind::Recall, Body::Recall(recall))
+        }
+    })
+}
+
+fn shown_layer(layer: u8) -> Result<Layer, CommandError> {
+    Layer::from_u8(layer).map_err(|e| CommandError::Invalid(e.0))
+}
+
+fn hash_of(thread: &Thread, at: EntryRef) -> Result<[u8; 32], CommandError> {
+    let known = thread.entries.get(&at).filter(|m| m.verified);
+    known.map(|m| m.hash).ok_or(CommandError::UnknownEntry)
+}
+
+fn seal_layers(
+    thread: &mut Thread,
+    ctx: &mut Ctx<'_>,
+    layers: Vec<LayerData>,
+) -> Result<crate::blob::Manifest, CommandError> {
+    let invalid = |e: Malformed| CommandError::Invalid(e.0);
+    let mut sealer = Sealer::new(ctx.rng.secret());
+    let mut sealed = Vec::new();
+    for data in layers {
+        let layer = shown_layer(data.layer)?;
+        let name = (!data.name.is_empty())
+            .then(|| FileName::new(&data.name))
+            .transpose()
+            .map_err(invalid)?;
+        let chunks = sealer
+            .layer(layer, name, ChunkSize::LARGEST, &data.bytes)
+            .map_err(|_| CommandError::Invalid("a layer is empty, too large or given twice"))?;
+        sealed.push((layer, chunks));
+    }
+    let manifest = sealer
+        .finish()
+        .map_err(|_| CommandError::Invalid("an ECG has 1 to 16 layers"))?;
+    let object = manifest.object();
+    for (layer, chunks) in sealed {
+        for (index, chunk) in (0u32..).zip(chunks) {
+            ctx.batch()
+                .put(table::chunk(object, layer.to_u8(), index), Bytes::from(chunk));
+        }
+    }
+    thread.own_chunks(&manifest);
+    Ok(manifest)
+}

@@ -1,0 +1,151 @@
+//! One link: who is there, what it is believed to hold, what waits for it.
+//!
+//! Greeting: HELLO and the routing certificate, again until answered. Then, with a member, THREADS
+//! and HAVE for each thread that both know; with a carrier or relay, OPEN of each own handle, HAVE
+//! for it, and bursts with what it has not signed for. Each side also opens its inbox at the other.
+
+use super::input::LinkInfo;
+use super::queue::{ItemRef, Queue};
+use crate::envelope::Place;
+use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::mailbox::proof::Burst;
+use crate::sync::{Assembler, PeerView, ThreadList};
+use crate::time::Instant;
+use crate::wire::{CAP_CARRY, CAP_RELAY, Hello, ThreadMark};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+/// Sent again if the peer does not show it after this long.
+pub(crate) const GRACE_MS: u64 = 4_000;
+/// A greeting is repeated after this long without an answer.
+pub(crate) const GREET_MS: u64 = 2_000;
+/// What is held is told this long after the last news, to tell of a whole burst at once.
+pub(crate) const HAVE_AFTER_MS: u64 = 300;
+/// And again this often while the link is up.
+pub(crate) const HAVE_EVERY_MS: u64 = 15_000;
+
+/// A thread that both sides know.
+#[derive(Debug)]
+pub(crate) struct SharedThread {
+    /// Its number in the peer's THREADS.
+    pub(crate) theirs: u32,
+    pub(crate) view: PeerView,
+    /// The peer could not follow the implicit form.
+    pub(crate) explicit: bool,
+}
+
+/// A handle that this device opened at a carrier or relay.
+#[derive(Debug, Default)]
+pub(crate) struct OpenedBox {
+    pub(crate) view: PeerView,
+    pub(crate) answered: bool,
+}
+
+/// An item handed to a carrier or relay that has not signed for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handed {
+    pub(crate) id: MsgId,
+    pub(crate) place: Place,
+    pub(crate) item: ItemRef,
+    pub(crate) handle: Handle,
+    pub(crate) at: Instant,
+}
+
+/// See the module.
+pub(crate) struct Session {
+    pub(crate) info: LinkInfo,
+    pub(crate) nonce: [u8; 8],
+    pub(crate) hello: Option<Hello>,
+    /// The peer's routing certificate is good; hash of its bytes.
+    pub(crate) cert: Option<Key8>,
+    pub(crate) credit: u64,
+    pub(crate) queue: Queue,
+    pub(crate) assembler: Assembler,
+    /// Own list as told, with the thread behind each index.
+    pub(crate) list: ThreadList,
+    pub(crate) listed: Vec<ThreadId>,
+    pub(crate) their_marks: Vec<ThreadMark>,
+    pub(crate) shared: BTreeMap<ThreadId, SharedThread>,
+    pub(crate) boxes: BTreeMap<Handle, OpenedBox>,
+    pub(crate) handed: VecDeque<Handed>,
+    /// Items that the peer signed for in this session.
+    pub(crate) signed_for: BTreeSet<MsgId>,
+    /// Handles that the peer opened here, and what it is believed to hold of each.
+    pub(crate) followed: BTreeMap<Handle, Followed>,
+    /// Items that a verified burst announced.
+    pub(crate) announced: BTreeMap<MsgId, Rc<Burst>>,
+    /// Items kept for the peer and not signed for.
+    pub(crate) unsigned: BTreeMap<Handle, Vec<(MsgId, Place)>>,
+    pub(crate) receipt_due: Option<Instant>,
+    pub(crate) greet_due: Option<Instant>,
+    pub(crate) have_due: Option<Instant>,
+    /// Number of the last HAVE told here.
+    pub(crate) have_number: u32,
+}
+
+/// A handle that the peer reads here.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    pub(crate) view: PeerView,
+    /// Items sent, with when.
+    pub(crate) sent: BTreeMap<MsgId, Instant>,
+}
+
+impl Session {
+    /// A link that came up now.
+    pub(crate) fn new(info: LinkInfo, nonce: [u8; 8], now: Instant) -> Session {
+        Session {
+            info,
+            nonce,
+            hello: None,
+            cert: None,
+            credit: 0,
+            queue: Queue::default(),
+            assembler: Assembler::new(),
+            list: ThreadList::default(),
+            listed: vec![],
+            their_marks: vec![],
+            shared: BTreeMap::new(),
+            boxes: BTreeMap::new(),
+            handed: VecDeque::new(),
+            signed_for: BTreeSet::new(),
+            followed: BTreeMap::new(),
+            announced: BTreeMap::new(),
+            unsigned: BTreeMap::new(),
+            receipt_due: None,
+            greet_due: Some(now),
+            have_due: None,
+            have_number: 0,
+        }
+    }
+
+    /// Short name of the peer's routing key.
+    pub(crate) fn peer(&self) -> Key8 {
+        Key8::of_key(&self.info.peer)
+    }
+
+    /// The peer keeps sealed items for others and reads none: a relay, or a carrier.
+    pub(crate) fn keeps(&self) -> bool {
+        self.hello.is_some_and(|h| h.caps & (CAP_CARRY | CAP_RELAY) != 0)
+    }
+
+    /// There is somebody to send this thread to.
+    pub(crate) fn reaches(&self, thread: ThreadId) -> bool {
+        self.shared.contains_key(&thread) || self.keeps() && self.boxes.values().any(|b| b.answered)
+    }
+
+    /// HAVE is due soon.
+    pub(crate) fn due_have(&mut self, now: Instant, after_ms: u64) {
+        let at = now.plus_ms(after_ms);
+        self.have_due = Some(self.have_due.map_or(at, |due| due.min(at)));
+    }
+
+    /// The next deadline of this link.
+    pub(crate) fn deadline(&self) -> Option<(Instant, super::output::Why)> {
+        use super::output::Why;
+        let greet = self.greet_due.map(|at| (at, Why::Greet));
+        let have = self.have_due.map(|at| (at, Why::Have));
+        let receipt = self.receipt_due.map(|at| (at, Why::Receipt));
+        greet.into_iter().chain(have).chain(receipt).min()
+    }
+}

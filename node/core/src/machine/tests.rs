@@ -1,0 +1,626 @@
+//! Machines on a table: links without delay or loss, stores in memory, a clock that jumps from
+//! deadline to deadline. What the simulator does to them lives in `scenarios`; here each rule has
+//! one small story.
+
+use super::*;
+use crate::clinical::{Act, Body};
+use crate::crypto::{KeyPair, Secret, kdf};
+use crate::delivery::State;
+use crate::directory::{
+    AdminCert, DeviceCert, Name, Power, Role, Roles, RootCard, RoutingCert, Signed, ThreadKind, Window,
+};
+use crate::entry::Kind;
+use crate::envelope::Class;
+use crate::group::control::History;
+use crate::group::mls::Suite;
+use crate::id::{Key8, Org};
+use crate::store::{Engine, Memory};
+use crate::time::Wall;
+use bytes::Bytes;
+
+const WALL: u64 = 1_800_000_000_000;
+
+struct Org1 {
+    root: KeyPair,
+    admin: KeyPair,
+    card: Bytes,
+    admin_cert: Bytes,
+}
+
+fn window() -> Window {
+    let now = (WALL / 60_000) as u32;
+    Window {
+        not_before_min: now - 1_000,
+        not_after_min: now + 300_000,
+    }
+}
+
+impl Org1 {
+    fn new() -> Org1 {
+        let (root, admin) = (KeyPair::from_seed(&[1; 32]), KeyPair::from_seed(&[2; 32]));
+        let card = RootCard::new(&root, Name::new("Org").unwrap());
+        let cert = AdminCert {
+            org: Org::of_root(&root.public()),
+            serial: 1,
+            admin_key: admin.public(),
+            powers: Power::Enrol as u8 | Power::Revoke as u8,
+            window: window(),
+            sig: [0; 64],
+        };
+        let admin_cert = cert.signed_by(&root).encode();
+        Org1 {
+            card: card.encode(),
+            root,
+            admin,
+            admin_cert,
+        }
+    }
+
+    fn identity(&self, n: u8, role: Option<Role>) -> Identity {
+        let key = |what: &str| KeyPair::from_seed(&kdf(&[n; 8], what).0);
+        let (org, issuer) = (
+            Org::of_root(&self.root.public()),
+            Key8::of_key(&self.admin.public()),
+        );
+        let routing = key("routing");
+        let cert = RoutingCert {
+            org,
+            serial: u32::from(n),
+            routing_key: routing.public(),
+            quota: 1,
+            window: window(),
+            issuer,
+            sig: [0; 64],
+        };
+        let routing_cert = cert.signed_by(&self.admin).encode();
+        let member = role.map(|role| {
+            let (device, inbox) = (key("device"), key("inbox"));
+            let cert = DeviceCert {
+                org,
+                serial: u32::from(n),
+                device_key: device.public(),
+                seal_key: [n; 32],
+                inbox_key: inbox.public(),
+                person: Person([n; 8]),
+                roles: Roles::of(&[role]),
+                window: window(),
+                issuer,
+                name: Name::new(&format!("Device {n}")).unwrap(),
+                sig: [0; 64],
+            };
+            let cert = cert.signed_by(&self.admin).encode();
+            MemberKeys {
+                device,
+                seal: Secret([n; 32]),
+                inbox,
+                cert,
+            }
+        });
+        Identity {
+            routing,
+            routing_cert,
+            member,
+        }
+    }
+}
+
+struct Box1 {
+    machine: Machine,
+    store: Memory,
+    id: Identity,
+    part: Part,
+    generation: u64,
+    events: Vec<Event>,
+}
+
+#[derive(Default)]
+struct Table {
+    boxes: Vec<Box1>,
+    /// (from, link) -> (to, link)
+    wires: BTreeMap<(usize, LinkId), (usize, LinkId)>,
+    now_us: u64,
+    links: u32,
+    bytes: u64,
+}
+
+impl Table {
+    fn now(&self) -> Now {
+        Now {
+            mono: Instant(self.now_us),
+            wall: Wall(WALL + self.now_us / 1000),
+        }
+    }
+
+    fn seat(&mut self, org: &Org1, n: u8, part: Part, role: Option<Role>) -> usize {
+        let id = org.identity(n, role);
+        let cfg = Config {
+            part,
+            carry_bytes: 1 << 24,
+            generation: 1,
+        };
+        let store = Memory::new();
+        let machine = Machine::open(cfg, id.clone(), &store, [n; 32], self.now()).unwrap();
+        self.boxes.push(Box1 {
+            machine,
+            store,
+            id,
+            part,
+            generation: 1,
+            events: vec![],
+        });
+        let at = self.boxes.len() - 1;
+        self.drain(at);
+        self.command(
+            at,
+            Command::Trust {
+                root_card: org.card.clone(),
+                own: true,
+            },
+        );
+        self.command(
+            at,
+            Command::LearnAdmin {
+                cert: org.admin_cert.clone(),
+            },
+        );
+        if role.is_some() {
+            self.command(
+                at,
+                Command::SignOn {
+                    person: Person([n; 8]),
+                },
+            );
+        }
+        at
+    }
+
+    fn command(&mut self, at: usize, c: Command) -> Made {
+        self.try_command(at, c).unwrap()
+    }
+
+    fn try_command(&mut self, at: usize, c: Command) -> Result<Made, CommandError> {
+        let now = self.now();
+        let b = &mut self.boxes[at];
+        let made = b.machine.command(&b.store, now, c);
+        self.drain(at);
+        made
+    }
+
+    fn input(&mut self, at: usize, input: Input) {
+        let now = self.now();
+        let b = &mut self.boxes[at];
+        b.machine.handle(&b.store, now, input);
+        self.drain(at);
+    }
+
+    fn drain(&mut self, at: usize) {
+        let mut queue = vec![];
+        loop {
+            let b = &mut self.boxes[at];
+            match b.machine.poll() {
+                Some(Output::Commit { ticket, batch }) => {
+                    b.store.apply(&batch).unwrap();
+                    let now = Now {
+                        mono: Instant(self.now_us),
+                        wall: Wall(WALL + self.now_us / 1000),
+                    };
+                    let b = &mut self.boxes[at];
+                    b.machine.handle(&b.store, now, Input::Committed { ticket });
+                }
+                Some(Output::Transmit { link, bytes, .. }) => queue.push((link, bytes)),
+                Some(Output::Event(event)) => b.events.push(event),
+                Some(Output::Disconnect { link, .. }) => {
+                    self.wires.remove(&(at, link));
+                }
+                None => break,
+            }
+        }
+        for (link, bytes) in queue {
+            self.bytes += bytes.len() as u64;
+            if let Some((to, theirs)) = self.wires.get(&(at, link)).copied() {
+                self.input(to, Input::Frame { link: theirs, bytes });
+            }
+        }
+    }
+
+    fn connect(&mut self, a: usize, b: usize) {
+        self.links += 2;
+        let (la, lb) = (LinkId(self.links), LinkId(self.links + 1));
+        self.wires.insert((a, la), (b, lb));
+        self.wires.insert((b, lb), (a, la));
+        for (at, link, peer) in [(a, la, b), (b, lb, a)] {
+            let peer = self.boxes[peer].id.routing.public();
+            let info = LinkInfo {
+                peer,
+                exporter: [9; 32],
+                mtu: 1200,
+                thin: false,
+            };
+            self.input(at, Input::LinkUp { link, info });
+        }
+        for (at, link) in [(a, la), (b, lb)] {
+            self.input(
+                at,
+                Input::Budget {
+                    link,
+                    bytes: u32::MAX,
+                },
+            );
+        }
+    }
+
+    fn cut(&mut self, a: usize) {
+        let wires: Vec<_> = self
+            .wires
+            .iter()
+            .filter(|(k, v)| k.0 == a || v.0 == a)
+            .map(|(k, _)| *k)
+            .collect();
+        for (at, link) in wires {
+            self.wires.remove(&(at, link));
+            self.input(at, Input::LinkDown { link });
+        }
+    }
+
+    /// Lets time pass, deadline by deadline.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now_us + ms * 1000;
+        for _ in 0..20_000 {
+            let due = |b: &Box1| b.machine.next_wakeup().map(|(at, _)| at.0);
+            let next = self
+                .boxes
+                .iter()
+                .enumerate()
+                .filter_map(|(i, b)| due(b).map(|at| (at, i)))
+                .min();
+            match next {
+                Some((at, i)) if at <= end => {
+                    self.now_us = self.now_us.max(at) + 1;
+                    self.input(i, Input::Wake);
+                }
+                _ => break,
+            }
+        }
+        self.now_us = self.now_us.max(end);
+    }
+
+    fn reopen(&mut self, at: usize) {
+        self.cut(at);
+        let now = self.now();
+        let b = &mut self.boxes[at];
+        b.generation += 1;
+        let cfg = Config {
+            part: b.part,
+            carry_bytes: 1 << 24,
+            generation: b.generation,
+        };
+        let seed = [b.generation as u8 ^ 0x55; 32];
+        b.machine = Machine::open(cfg, b.id.clone(), &b.store, seed, now).unwrap();
+        self.drain(at);
+    }
+
+    fn introduce(&mut self, whom: usize, to: usize, suite: Suite) {
+        self.boxes[whom].events.clear();
+        self.command(whom, Command::MakeCard { suite });
+        let made = self.boxes[whom].events.iter().find_map(|e| match e {
+            Event::CardMade { card } => Some(card.clone()),
+            _ => None,
+        });
+        self.command(to, Command::LearnCard { card: made.unwrap() });
+    }
+
+    fn dev(&self, at: usize) -> Dev {
+        Dev::of_key(&self.boxes[at].id.member.as_ref().unwrap().device.public())
+    }
+
+    fn add(&mut self, by: usize, whom: usize, thread: ThreadId, role: Role) {
+        self.introduce(whom, by, Suite::Classical);
+        let dev = self.dev(whom);
+        self.command(by, Command::Add { thread, dev, role });
+    }
+
+    fn note(&mut self, at: usize, thread: ThreadId, text: &str) -> EntryRef {
+        let what = Outgoing::Note(text.into());
+        self.command(
+            at,
+            Command::Send {
+                thread,
+                class: Class::Text,
+                what,
+            },
+        )
+        .entry
+        .unwrap()
+    }
+
+    fn text(&self, at: usize, thread: ThreadId, entry: EntryRef) -> Option<String> {
+        let b = &self.boxes[at];
+        match b.machine.entry(&b.store, thread, entry).unwrap()?.body {
+            Body::Note(note) => Some(note.text),
+            _ => None,
+        }
+    }
+
+    fn state(&self, at: usize, thread: ThreadId, entry: EntryRef, whom: usize) -> Option<State> {
+        let dev = self.dev(whom);
+        let all = self.boxes[at].machine.delivery(thread, entry);
+        all.into_iter().find(|(d, ..)| *d == dev).map(|(_, s, _)| s)
+    }
+
+    fn faults(&self) -> Vec<(usize, Event)> {
+        let bad = |e: &Event| {
+            matches!(
+                e,
+                Event::PeerMisbehaved { .. } | Event::Equivocation { .. } | Event::StoreFailed
+            )
+        };
+        let all = self.boxes.iter().enumerate();
+        all.flat_map(|(i, b)| b.events.iter().filter(|e| bad(e)).map(move |e| (i, e.clone())))
+            .collect()
+    }
+}
+
+fn new_thread(table: &mut Table, founder: usize, suite: Suite) -> ThreadId {
+    let c = Command::CreateThread {
+        kind: ThreadKind::Patient,
+        history: History::All,
+        suite,
+        title: "7K2".into(),
+    };
+    table.command(founder, c).thread.unwrap()
+}
+
+fn two_and_a_relay() -> (Table, usize, usize, usize, ThreadId) {
+    let org = Org1::new();
+    let mut table = Table::default();
+    let medic = table.seat(&org, 1, Part::Member, Some(Role::Paramedic));
+    let doctor = table.seat(&org, 2, Part::Member, Some(Role::Cardiologist));
+    let relay = table.seat(&org, 3, Part::Relay, None);
+    let thread = new_thread(&mut table, medic, Suite::Classical);
+    (table, medic, doctor, relay, thread)
+}
+
+#[test]
+fn a_note_goes_to_a_neighbour_and_comes_back_as_delivered() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let entry = table.note(medic, thread, "aspirin 300 mg");
+    assert_eq!(table.state(medic, thread, entry, doctor), Some(State::Stored));
+    table.pass(10_000);
+    assert_eq!(
+        table.text(doctor, thread, entry).as_deref(),
+        Some("aspirin 300 mg")
+    );
+    assert_eq!(
+        table.state(medic, thread, entry, doctor),
+        Some(State::Delivered(None))
+    );
+    assert_eq!(table.faults(), []);
+}
+
+#[test]
+fn an_ecg_waits_at_a_relay_that_cannot_read_it() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    let original: Bytes = (0..20_000u32)
+        .map(|n| (n * n >> 3) as u8)
+        .collect::<Vec<u8>>()
+        .into();
+    let layers = vec![LayerData {
+        layer: 4,
+        name: "ecg.dcm".into(),
+        bytes: original.clone(),
+    }];
+    let digest = Bytes::from_static(b"digest");
+    let what = Outgoing::Ecg {
+        recorded_ms: Some(WALL),
+        digest,
+        format: "dicom".into(),
+        layers,
+    };
+    let made = table.command(
+        medic,
+        Command::Send {
+            thread,
+            class: Class::Clinical,
+            what,
+        },
+    );
+    let entry = made.entry.unwrap();
+    table.connect(medic, relay);
+    table.pass(30_000);
+    let state = table.state(medic, thread, entry, doctor);
+    assert!(
+        matches!(state, Some(State::AtRelay { q: Some(q), .. }) if q.to_u8() == 4),
+        "{state:?}"
+    );
+    table.cut(medic);
+    table.connect(doctor, relay);
+    table.pass(30_000);
+    let b = &table.boxes[doctor];
+    assert_eq!(
+        b.machine.layer(&b.store, thread, entry, 4).unwrap(),
+        Some(original)
+    );
+    let ack = Outgoing::Ack {
+        entry,
+        act: Act::Activated,
+        layer: Some(4),
+    };
+    table.command(
+        doctor,
+        Command::Send {
+            thread,
+            class: Class::Alarm,
+            what: ack,
+        },
+    );
+    table.connect(medic, relay);
+    table.pass(30_000);
+    let state = table.state(medic, thread, entry, doctor);
+    assert!(
+        matches!(
+            state,
+            Some(State::Acknowledged {
+                act: Act::Activated,
+                ..
+            })
+        ),
+        "{state:?}"
+    );
+    assert_eq!(table.faults(), []);
+    let secret = b"7K2";
+    assert!(
+        table.boxes[relay]
+            .store
+            .rows()
+            .all(|(_, v)| !v.windows(3).any(|w| w == secret))
+    );
+}
+
+#[test]
+fn a_late_joiner_reads_what_was_said_before() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    let early: Vec<EntryRef> = (0..5)
+        .map(|n| table.note(medic, thread, &format!("early {n}")))
+        .collect();
+    let org = Org1::new();
+    let nurse = table.seat(&org, 4, Part::Member, Some(Role::Nurse));
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(10_000);
+    table.add(medic, nurse, thread, Role::Nurse);
+    table.connect(medic, nurse);
+    table.pass(120_000);
+    for (n, entry) in early.into_iter().enumerate() {
+        assert_eq!(table.text(nurse, thread, entry), Some(format!("early {n}")));
+    }
+    let arrived = table.boxes[nurse]
+        .events
+        .iter()
+        .filter(|e| matches!(e, Event::Arrived { rewrapped: true, .. }));
+    assert_eq!(arrived.count(), 5);
+    assert_eq!(table.faults(), []);
+}
+
+#[test]
+fn a_removed_device_opens_nothing_sealed_later() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let before = table.note(medic, thread, "before");
+    table.pass(5_000);
+    let dev = table.dev(doctor);
+    table.command(medic, Command::Remove { thread, dev });
+    let after = table.note(medic, thread, "after");
+    table.pass(60_000);
+    assert_eq!(table.text(doctor, thread, before).as_deref(), Some("before"));
+    assert_eq!(table.text(doctor, thread, after), None);
+    let view = table.boxes[medic].machine.view(thread).unwrap();
+    assert_eq!((view.members.len(), view.stopped), (1, None));
+}
+
+#[test]
+fn everything_is_there_again_after_a_restart() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, relay);
+    table.connect(doctor, relay);
+    table.pass(10_000);
+    let first = table.note(medic, thread, "one");
+    let answer = table.note(doctor, thread, "two");
+    table.pass(20_000);
+    let views = [medic, doctor].map(|at| table.boxes[at].machine.view(thread).unwrap());
+    let states =
+        [(medic, first, doctor), (doctor, answer, medic)].map(|(a, e, w)| table.state(a, thread, e, w));
+    for at in [medic, doctor, relay] {
+        table.reopen(at);
+    }
+    for (at, view) in [medic, doctor].into_iter().zip(views) {
+        assert_eq!(table.boxes[at].machine.view(thread).unwrap(), view);
+    }
+    let again =
+        [(medic, first, doctor), (doctor, answer, medic)].map(|(a, e, w)| table.state(a, thread, e, w));
+    assert_eq!(again, states);
+    assert_eq!(states[0], Some(State::Delivered(None)));
+    table.connect(medic, doctor);
+    let third = table.note(medic, thread, "three");
+    table.pass(20_000);
+    assert_eq!(table.text(doctor, thread, third).as_deref(), Some("three"));
+    assert_eq!(table.faults(), []);
+}
+
+#[test]
+fn a_restored_store_seals_nothing() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let old = table.boxes[medic].store.clone();
+    table.reopen(medic);
+    table.connect(medic, doctor);
+    table.note(medic, thread, "forgotten");
+    table.pass(5_000);
+    table.boxes[medic].store = old;
+    table.reopen(medic);
+    table.connect(medic, doctor);
+    table.note(medic, thread, "must not take the place of the forgotten one");
+    table.pass(30_000);
+    let view = table.boxes[medic].machine.view(thread).unwrap();
+    assert_eq!((view.stopped, view.unsealed), (Some(Stopped::Restored), 1));
+    assert!(
+        !table
+            .faults()
+            .iter()
+            .any(|(_, e)| matches!(e, Event::Equivocation { .. }))
+    );
+}
+
+#[test]
+fn a_store_rolled_back_behind_our_back_stops_at_the_first_signed_word_of_it() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let old = table.boxes[medic].store.clone();
+    table.note(medic, thread, "forgotten");
+    table.pass(5_000);
+    // a copy of the same run: the count kept outside cannot tell
+    table.boxes[medic].store = old;
+    table.reopen(medic);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    table.note(medic, thread, "must wait");
+    table.pass(5_000);
+    let view = table.boxes[medic].machine.view(thread).unwrap();
+    assert_eq!((view.stopped, view.unsealed), (Some(Stopped::Restored), 1));
+}
+
+#[test]
+fn x_wing_is_the_same_story() {
+    let org = Org1::new();
+    let mut table = Table::default();
+    let medic = table.seat(&org, 1, Part::Member, Some(Role::Paramedic));
+    let doctor = table.seat(&org, 2, Part::Member, Some(Role::Cardiologist));
+    let thread = new_thread(&mut table, medic, Suite::XWing);
+    table.introduce(doctor, medic, Suite::XWing);
+    let dev = table.dev(doctor);
+    table.command(
+        medic,
+        Command::Add {
+            thread,
+            dev,
+            role: Role::Cardiologist,
+        },
+    );
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let entry = table.note(doctor, thread, "which access?");
+    table.pass(5_000);
+    assert_eq!(table.text(medic, thread, entry).as_deref(), Some("which access?"));
+    let arrived = |e: &Event| matches!(e, Event::Arrived { kind: Kind::Note, .. });
+    assert!(table.boxes[medic].events.iter().any(arrived));
+}

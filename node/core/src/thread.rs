@@ -1,0 +1,304 @@
+//! One care-team thread on this device: its logs, its group keys, what is open, what waits.
+//!
+//! Everything in memory is rebuilt from rows by [`Thread::load`]; every change goes into the batch
+//! of the input that caused it. Control objects (ops, commits, heads) are absorbed in [`control`],
+//! entries in [`content`], both written in [`author`]; [`commit`] follows and makes epoch nodes,
+//! [`rewrap`] hands entries to members that cannot open them, [`track`] keeps the delivery states.
+//!
+//! In this version one device commits, the founder; the others send it ops. Two commits on one
+//! parent are evidence of a fault: both branches stay readable and nothing more is sealed.
+//!
+//! Not here: links, frames, other people's items (`machine`, `mailbox`).
+
+pub(crate) mod author;
+mod blobs;
+mod commit;
+mod content;
+mod control;
+mod load;
+mod parked;
+pub(crate) mod rewrap;
+mod track;
+
+pub(crate) use content::{Absorbed, read_entry_row};
+
+use crate::blob::Manifest;
+use crate::blobs::Blobs;
+use crate::delivery::Tracker;
+use crate::directory::DeviceCert;
+use crate::entry::Kind;
+use crate::envelope::Class;
+use crate::group::control::{Commit, Genesis, Head};
+use crate::group::keys::KeyRing;
+use crate::group::membership::{Membership, Ops};
+use crate::group::mls::NodeState;
+use crate::id::{Dev, Handle, Incarnation, Key8, MsgId, NodeId, Object8, OpId, Seq, Slot, ThreadId};
+use crate::machine::command::EntryRef;
+use crate::machine::event::Stopped;
+use crate::ranges::{Log, Ranges};
+use crate::time::{Hlc, Instant};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Column of the envelope table that holds the newest rewrap of a content entry.
+pub(crate) const REWRAP: u8 = 3;
+
+/// Place of a stored envelope: column (a [`Log`] or [`REWRAP`]), slot, number.
+pub(crate) type ItemKey = (u8, Slot, Seq);
+
+/// What is known of a stored envelope without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) id: MsgId,
+    pub(crate) handle: Handle,
+    pub(crate) class: Class,
+}
+
+/// The author behind a slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Author {
+    pub(crate) dev: Dev,
+    pub(crate) key: [u8; 32],
+    pub(crate) cert: DeviceCert,
+}
+
+/// What is known of an entry without reading it.
+#[derive(Clone, Debug)]
+pub(crate) struct EntryMeta {
+    pub(crate) kind: Kind,
+    pub(crate) class: Class,
+    /// Node that it was sealed on; the zero node while it waits for its seal.
+    pub(crate) node: NodeId,
+    pub(crate) hash: [u8; 32],
+    pub(crate) prev8: [u8; 8],
+    pub(crate) hlc: Hlc,
+    pub(crate) rewrapped: bool,
+    /// False while a rewrap waits for its author's signed head.
+    pub(crate) verified: bool,
+    /// When it was stored here, by this device's wall clock, ms.
+    pub(crate) stored_ms: u64,
+}
+
+/// A blob that an entry named.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    pub(crate) entry: EntryRef,
+    pub(crate) manifest: Manifest,
+    pub(crate) class: Class,
+}
+
+/// Devices that can open what is sealed on a node, with the life of each.
+pub(crate) type Roster = BTreeMap<Dev, Incarnation>;
+
+/// A commit as its signed header tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct CommitInfo {
+    pub(crate) op: OpId,
+    pub(crate) header: Commit,
+    pub(crate) bytes: Bytes,
+}
+
+/// A signed head as it was received.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadInfo {
+    pub(crate) head: Head,
+    pub(crate) op: OpId,
+}
+
+/// What one relay signed for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RelayHeld {
+    pub(crate) ranges: Ranges,
+    pub(crate) blobs: Blobs,
+    pub(crate) kept_until_min: u32,
+}
+
+/// One thread. See the module.
+pub(crate) struct Thread {
+    pub(crate) id: ThreadId,
+    pub(crate) genesis: Option<Genesis>,
+    pub(crate) genesis_op: OpId,
+    /// `BLAKE3("thread" || genesis plaintext)`.
+    pub(crate) genesis_hash: [u8; 32],
+    pub(crate) ring: KeyRing,
+    /// Handle of the control key that a commit (or the genesis) made.
+    pub(crate) makers: BTreeMap<OpId, Handle>,
+    /// `None` while the genesis is not here.
+    pub(crate) ops: Option<Ops>,
+    pub(crate) membership: Membership,
+    pub(crate) packages: BTreeMap<[u8; 32], (Bytes, DeviceCert)>,
+    pub(crate) slots: BTreeMap<Slot, Author>,
+    pub(crate) commits: BTreeMap<NodeId, CommitInfo>,
+    pub(crate) children: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// Commits whose key packages are not all here.
+    pub(crate) unbuilt: BTreeMap<OpId, Commit>,
+    /// Rosters by the headers of the path.
+    pub(crate) rosters: BTreeMap<NodeId, Roster>,
+    /// Epoch nodes whose keys are held.
+    pub(crate) nodes: BTreeMap<NodeId, NodeState>,
+    /// Nodes that cannot be held: evicting, or their header lies.
+    pub(crate) refused: BTreeSet<NodeId>,
+    pub(crate) root: NodeId,
+    pub(crate) head: NodeId,
+    pub(crate) have: Ranges,
+    pub(crate) open: Ranges,
+    pub(crate) items: BTreeMap<ItemKey, Item>,
+    pub(crate) entries: BTreeMap<EntryRef, EntryMeta>,
+    /// Authenticated chain per slot: up to which number, and its value there.
+    pub(crate) chains: BTreeMap<Slot, (Seq, [u8; 32])>,
+    pub(crate) heads: BTreeMap<Slot, HeadInfo>,
+    pub(crate) blobs: Blobs,
+    pub(crate) objects: BTreeMap<Object8, Object>,
+    pub(crate) parked: parked::Parked,
+    pub(crate) unsealed: BTreeSet<(Class, Seq)>,
+    pub(crate) trackers: BTreeMap<EntryRef, Tracker>,
+    pub(crate) relays: BTreeMap<Key8, RelayHeld>,
+    /// Last time this device handed an entry to a member, and how often.
+    pub(crate) handed: BTreeMap<(Dev, EntryRef), (Instant, u32)>,
+    pub(crate) head_due: Option<Instant>,
+    pub(crate) rewrap_due: Option<Instant>,
+    pub(crate) stopped: Option<Stopped>,
+    /// Two authentic commits of one parent were seen.
+    pub(crate) two_commits: bool,
+    /// Slots whose author signed two things at one place.
+    pub(crate) disputed: BTreeSet<Slot>,
+    /// What was open when the last own head was signed.
+    pub(crate) told_open: u64,
+    /// Life of this device that a restored store must not write in.
+    pub(crate) stale: Option<Incarnation>,
+    /// Rewraps that this device made since it was opened.
+    pub(crate) made_rewraps: BTreeSet<ItemKey>,
+    /// Rows are being read: nothing that they hold is news.
+    pub(crate) loading: bool,
+    /// Slots of this device.
+    pub(crate) own_slots: BTreeSet<Slot>,
+}
+
+impl Thread {
+    /// A thread of which nothing is known but its id and its keys.
+    pub(crate) fn new(id: ThreadId, ring: KeyRing) -> Thread {
+        Thread {
+            id,
+            genesis: None,
+            genesis_op: OpId::default(),
+            genesis_hash: [0; 32],
+            ring,
+            makers: BTreeMap::new(),
+            ops: None,
+            membership: Membership::default(),
+            packages: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            children: BTreeMap::new(),
+            unbuilt: BTreeMap::new(),
+            rosters: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            root: NodeId::default(),
+            head: NodeId::default(),
+            have: Ranges::new(),
+            open: Ranges::new(),
+            items: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            chains: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            blobs: Blobs::new(),
+            objects: BTreeMap::new(),
+            parked: parked::Parked::default(),
+            unsealed: BTreeSet::new(),
+            trackers: BTreeMap::new(),
+            relays: BTreeMap::new(),
+            handed: BTreeMap::new(),
+            head_due: None,
+            rewrap_due: None,
+            stopped: None,
+            two_commits: false,
+            disputed: BTreeSet::new(),
+            told_open: 0,
+            stale: None,
+            made_rewraps: BTreeSet::new(),
+            loading: false,
+            own_slots: BTreeSet::new(),
+        }
+    }
+
+    /// The founder's device; `None` while the genesis is not here.
+    pub(crate) fn founder(&self) -> Option<Dev> {
+        self.genesis.as_ref().map(|g| g.founder.dev())
+    }
+
+    /// This device's place among the members: slot and incarnation.
+    pub(crate) fn me(&self, dev: Dev) -> Option<(Slot, Incarnation)> {
+        self.membership.members.get(&dev).map(|m| (m.slot, m.inc))
+    }
+
+    /// Roster of the newest node, if its keys are here.
+    pub(crate) fn head_roster(&self) -> Option<&Roster> {
+        self.nodes
+            .get(&self.head)
+            .and_then(|_| self.rosters.get(&self.head))
+    }
+
+    /// Members and roster of the newest node are the same, and each valid removal is named.
+    pub(crate) fn in_step(&self) -> bool {
+        let members = &self.membership.members;
+        let same = self.head_roster().is_some_and(|r| {
+            r.len() == members.len() && r.iter().all(|(d, i)| members.get(d).is_some_and(|m| m.inc == *i))
+        });
+        same && self.unnamed_removes().is_empty()
+    }
+
+    /// Valid removals that no commit on the path to the newest node names.
+    pub(crate) fn unnamed_removes(&self) -> Vec<OpId> {
+        let mut named = BTreeSet::new();
+        let mut node = self.head;
+        while let Some(commit) = self.commits.get(&node) {
+            named.extend(commit.header.removes.iter().copied());
+            node = commit.header.parent;
+        }
+        self.membership
+            .valid_removes
+            .keys()
+            .filter(|id| !named.contains(*id))
+            .copied()
+            .collect()
+    }
+
+    /// Handle of the control key of the path to `node`: made by its last rotating commit.
+    pub(crate) fn path_key(&self, mut node: NodeId) -> Option<Handle> {
+        while let Some(commit) = self.commits.get(&node) {
+            if !commit.header.removes.is_empty() {
+                return self.makers.get(&commit.op).copied();
+            }
+            node = commit.header.parent;
+        }
+        self.makers.get(&self.genesis_op).copied()
+    }
+
+    /// This store does not remember all that this life of the device wrote.
+    pub(crate) fn is_stale(&self, dev: Dev) -> bool {
+        self.stale.is_some() && self.stale == self.me(dev).map(|(_, inc)| inc)
+    }
+
+    /// Whether this device wrote in the slot, in any life that is known.
+    pub(crate) fn is_own(&self, slot: Slot) -> bool {
+        self.own_slots.contains(&slot)
+    }
+
+    /// Whether an own entry named the blob.
+    pub(crate) fn is_own_object(&self, object: Object8) -> bool {
+        self.objects
+            .get(&object)
+            .is_some_and(|o| self.is_own(o.entry.slot))
+    }
+
+    /// Whether a place is stored here.
+    pub(crate) fn holds(&self, slot: Slot, log: Log, seq: Seq) -> bool {
+        self.have.contains(slot, log, seq)
+    }
+
+    /// Slots in the order that all members compute, for the implicit form of HAVE.
+    pub(crate) fn slot_list(&self) -> Vec<Slot> {
+        self.slots.keys().copied().collect()
+    }
+}

@@ -1,0 +1,485 @@
+//! What this device writes: entries, ops, heads, and the founding of a thread.
+//!
+//! An entry gets its number and chain when it is stored. It is MLS-sealed later, in the batch
+//! before its first transmission and in transmission order, on the node that the rules allow then:
+//! so a device whose removal is known at that moment is never among its readers.
+
+use super::content::entry_row;
+use super::{Item, Thread};
+use crate::blobs::Blobs;
+use crate::clinical::Body;
+use crate::directory::{DeviceCert, Signed};
+use crate::entry::{Entry, FLAG_LEASE_EXPIRED, Kind, chain_next, entry_hash};
+use crate::envelope::{Class, Envelope, Place};
+use crate::group::control::{self, Act, Genesis, Head, Object, Op, Verified};
+use crate::group::keys::{ControlKey, KeyRing};
+use crate::group::mls::{NodeState, SealPlace, Suite};
+use crate::id::{Handle, MsgId, NodeId, OpId, Seq, Slot, ThreadId};
+use crate::limits;
+use crate::machine::command::{CommandError, EntryRef};
+use crate::machine::ctx::{Counters, Ctx};
+use crate::machine::event::{Event, Stopped};
+use crate::ranges::{Log, Ranges};
+use crate::store::table;
+use bytes::Bytes;
+
+/// `BLAKE3("thread" || genesis plaintext)`; its start is the thread's id.
+pub(crate) fn genesis_hash(plaintext: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"thread").update(plaintext);
+    *hasher.finalize().as_bytes()
+}
+
+/// After this long without news a signed head is due; a thin link waits longer.
+const HEAD_AFTER_MS: u64 = 400;
+
+impl Thread {
+    /// A new thread with this device as its only member.
+    pub(crate) fn found(ctx: &mut Ctx<'_>, genesis: Genesis) -> Result<Thread, CommandError> {
+        let suite = Suite::from_u16(genesis.suite).ok_or(CommandError::Invalid("unknown suite"))?;
+        let role = genesis
+            .founder
+            .roles
+            .iter()
+            .next()
+            .ok_or(CommandError::Forbidden)?;
+        let object = Object::Genesis(Box::new(genesis));
+        let none = (ThreadId::default(), Slot::default());
+        let plaintext = control::sign(&object, none.0, none.1, &ctx.member.device)
+            .map_err(|e| CommandError::Invalid(e.0))?;
+        let id = ThreadId::of_genesis(&plaintext);
+        let mut group_id = [0u8; 8];
+        group_id.copy_from_slice(&id.0[..8]);
+        let state = NodeState::create(ctx.crypto, suite, &group_id, &ctx.member.device, &ctx.member.cert)
+            .map_err(|e| CommandError::Group(e.to_string()))?;
+        let ck = ctx.rng.secret();
+        let handle = ControlKey::new(ck.clone()).handle();
+        let mut ring = KeyRing::new();
+        ring.insert(ck);
+        let mut thread = Thread::new(id, ring);
+        thread.genesis_hash = genesis_hash(&plaintext);
+        let dev = ctx.dev();
+        let slot = Slot::of(id, &ctx.member.device.public(), 1);
+        let op = thread.put_control(ctx, slot, handle, Class::Text, object)?;
+        thread.makers.insert(op, handle);
+        thread.nodes.insert(thread.root, state);
+        let act = Act::Add {
+            dev,
+            inc: 1,
+            role,
+            kp: None,
+            break_glass: false,
+        };
+        let add = Object::Op(Op {
+            counter: 1,
+            act,
+            cursors: vec![],
+        });
+        thread.put_control(ctx, slot, handle, Class::Text, add)?;
+        let root = thread.root;
+        let node = thread.nodes.get_mut(&root).expect("inserted above");
+        node.save(id, root, &mut ctx.tx.batch);
+        thread.save_keys(ctx);
+        thread.settle(ctx);
+        Ok(thread)
+    }
+
+    /// Signs, seals and stores a control object of this device; it counts here at once.
+    pub(crate) fn put_control(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        slot: Slot,
+        handle: Handle,
+        class: Class,
+        object: Object,
+    ) -> Result<OpId, CommandError> {
+        let mut counters = self.own_counters(ctx, slot)?;
+        let (log, seq) = match object {
+            Object::Head(_) => (Log::Heads, counters.head),
+            _ => {
+                counters.control += 1;
+                (Log::Control, counters.control)
+            }
+        };
+        ctx.set_counters(self.id, &counters);
+        let plaintext = control::sign(&object, self.id, slot, &ctx.member.device)
+            .map_err(|e| CommandError::Invalid(e.0))?;
+        let key = self
+            .ring
+            .by_handle(handle)
+            .ok_or(CommandError::Group("control key not held".into()))?;
+        let payload = key.seal((slot, log, seq), &plaintext);
+        let place = Place::Log { slot, log, seq };
+        let envelope = Envelope {
+            class,
+            ttl: class.ttl(),
+            handle,
+            place,
+            payload,
+        };
+        let bytes = envelope.encode();
+        self.keep_control(ctx, &envelope, (slot, log, seq), &bytes);
+        let verified = Verified::open(&plaintext, self.id, slot, &ctx.member.device.public())
+            .map_err(|e| CommandError::Group(e.to_string()))?;
+        let id = verified.id();
+        self.apply_control(ctx, verified);
+        Ok(id)
+    }
+
+    /// Stores the envelope of an authentic control object.
+    pub(super) fn keep_control(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        envelope: &Envelope,
+        (slot, log, seq): (Slot, Log, Seq),
+        bytes: &Bytes,
+    ) {
+        if log == Log::Heads
+            && let Some(old) = self.have.get(slot, log).map(|s| s.max())
+        {
+            self.items.remove(&(log as u8, slot, old));
+            ctx.batch().delete(table::envelope(self.id, slot, log as u8, old));
+        }
+        ctx.batch()
+            .put(table::envelope(self.id, slot, log as u8, seq), bytes.clone());
+        let item = Item {
+            id: MsgId::of(bytes),
+            handle: envelope.handle,
+            class: envelope.class,
+        };
+        self.items.insert((log as u8, slot, seq), item);
+        self.have.insert(slot, log, seq);
+        ctx.offer(self.id);
+    }
+
+    /// Counters of this device in this thread; a new incarnation starts at zero.
+    fn own_counters(&self, ctx: &Ctx<'_>, slot: Slot) -> Result<Counters, CommandError> {
+        let counters = ctx.counters(self.id)?;
+        let inc = self
+            .me(ctx.dev())
+            .filter(|(s, _)| *s == slot)
+            .map_or(1, |(_, inc)| inc);
+        if counters.incarnation == inc {
+            return Ok(counters);
+        }
+        Ok(Counters {
+            incarnation: inc,
+            ..Counters::default()
+        })
+    }
+
+    /// Writes an op; it counts here at once.
+    pub(crate) fn put_op(&mut self, ctx: &mut Ctx<'_>, act: Act) -> Result<OpId, CommandError> {
+        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
+        let handle = self
+            .path_key(self.head)
+            .ok_or(CommandError::Group("no control key".into()))?;
+        let (counter, cursors) = self.membership.next_op(slot);
+        let op = Op {
+            counter,
+            act,
+            cursors,
+        };
+        self.put_control(ctx, slot, handle, Class::Text, Object::Op(op))
+    }
+
+    /// Stores an entry; it waits for its seal. `chunks` go into the same batch.
+    pub(crate) fn say(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        class: Class,
+        body: &Body,
+        kind: Kind,
+    ) -> Result<EntryRef, CommandError> {
+        if self.unsealed.len() >= limits::OUTBOX_ENTRIES {
+            return Err(CommandError::Full("unsealed entries"));
+        }
+        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
+        let body = body.encode().map_err(|e| CommandError::Invalid(e.0))?;
+        let mut counters = self.own_counters(ctx, slot)?;
+        counters.content += 1;
+        let at = EntryRef {
+            slot,
+            seq: counters.content,
+        };
+        *ctx.hlc = ctx.hlc.tick(ctx.now.wall);
+        let mut prev8 = [0u8; 8];
+        prev8.copy_from_slice(&counters.chain[..8]);
+        let entry = Entry {
+            kind,
+            flags: if self.lease_expired(ctx) {
+                FLAG_LEASE_EXPIRED
+            } else {
+                0
+            },
+            hlc: *ctx.hlc,
+            prev8,
+            salt: ctx.rng.array(),
+            cursors: self.cursors(slot),
+            body,
+        };
+        let encoded = entry.encode();
+        counters.chain = chain_next(&counters.chain, &entry_hash(&encoded));
+        ctx.set_counters(self.id, &counters);
+        let meta = super::content::meta_of(&encoded, class, NodeId::default(), ctx.now.wall.0);
+        ctx.batch()
+            .put(table::unsealed(self.id, at.seq), vec![class as u8]);
+        self.unsealed.insert((class, at.seq));
+        self.keep_entry(ctx, at, meta, &encoded);
+        self.track(ctx, at);
+        if ctx.flaws.sealed_too_early {
+            self.seal_waiting(ctx)?;
+        }
+        Ok(at)
+    }
+
+    /// Slots that are open here beyond what own entries told before: at most the newest of each.
+    fn cursors(&self, own: Slot) -> Vec<(Slot, Seq)> {
+        let content = self
+            .open
+            .0
+            .iter()
+            .filter(|((slot, log), _)| *log == Log::Content && *slot != own);
+        content
+            .map(|((slot, _), set)| (*slot, set.max()))
+            .take(limits::CURSORS)
+            .collect()
+    }
+
+    fn lease_expired(&self, ctx: &Ctx<'_>) -> bool {
+        let own = DeviceCert::decode(&ctx.member.cert);
+        own.is_ok_and(|c| ctx.now.wall.0 / 60_000 > u64::from(c.window.not_after_min))
+    }
+
+    /// Whether this device may seal now, and why not.
+    pub(crate) fn gate(&self, ctx: &Ctx<'_>) -> Result<(), Stopped> {
+        if self.is_stale(ctx.dev()) {
+            return Err(Stopped::Restored);
+        }
+        if self.genesis.is_none() || self.me(ctx.dev()).is_none() && self.membership.members.is_empty() {
+            return Err(Stopped::Incomplete);
+        }
+        if self.me(ctx.dev()).is_none() {
+            return Err(Stopped::Removed);
+        }
+        if self.two_commits {
+            return Err(Stopped::TwoCommits);
+        }
+        if ctx.flaws.no_send_gate {
+            return if self.nodes.contains_key(&self.head) {
+                Ok(())
+            } else {
+                Err(Stopped::Incomplete)
+            };
+        }
+        if !self.nodes.contains_key(&self.head) {
+            return Err(Stopped::Incomplete);
+        }
+        if !self.in_step() || self.has_revoked(ctx) {
+            return Err(Stopped::WaitingForFounder);
+        }
+        Ok(())
+    }
+
+    /// A member's device key is revoked and nobody removed it yet.
+    pub(crate) fn has_revoked(&self, ctx: &Ctx<'_>) -> bool {
+        self.membership
+            .members
+            .keys()
+            .any(|dev| self.is_revoked(ctx, *dev))
+    }
+
+    /// MLS-seals what waits, most urgent first. Returns whether anything was sealed.
+    pub(crate) fn seal_waiting(&mut self, ctx: &mut Ctx<'_>) -> Result<bool, CommandError> {
+        if self.unsealed.is_empty() || self.gate(ctx).is_err() {
+            return Ok(false);
+        }
+        let Some((slot, _)) = self.me(ctx.dev()) else {
+            return Ok(false);
+        };
+        for (class, seq) in std::mem::take(&mut self.unsealed) {
+            let at = EntryRef { slot, seq };
+            let row = ctx.get(&table::entry(self.id, slot, seq))?;
+            let Some((_, encoded)) = row.and_then(|r| super::content::read_entry_row(&r).ok()) else {
+                continue;
+            };
+            self.seal_entry(ctx, at, class, 0, &encoded, None)?;
+            ctx.batch().delete(table::unsealed(self.id, seq));
+        }
+        let head = self.head;
+        let node = self.nodes.get_mut(&head).expect("the gate checked it");
+        node.save(self.id, head, &mut ctx.tx.batch);
+        self.due_head(ctx);
+        Ok(true)
+    }
+
+    /// Seals one entry on the newest node and stores its envelope. `handle` overrides the one that
+    /// it goes to. The caller saves the node.
+    pub(super) fn seal_entry(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        at: EntryRef,
+        class: Class,
+        pf: u8,
+        plaintext: &[u8],
+        handle: Option<Handle>,
+    ) -> Result<(), CommandError> {
+        let node = self.head;
+        let handle = handle.or_else(|| self.path_key(node));
+        let handle = handle.ok_or(CommandError::Group("no control key".into()))?;
+        let place = SealPlace {
+            class,
+            slot: at.slot,
+            seq: at.seq,
+            node,
+        };
+        let state = self
+            .nodes
+            .get_mut(&node)
+            .ok_or(CommandError::Group("no node".into()))?;
+        let payload = state
+            .seal(ctx.crypto, &ctx.member.device, &place, pf, plaintext)
+            .map_err(|e| CommandError::Group(e.to_string()))?;
+        let log_place = Place::Log {
+            slot: at.slot,
+            log: Log::Content,
+            seq: at.seq,
+        };
+        let envelope = Envelope {
+            class,
+            ttl: class.ttl(),
+            handle,
+            place: log_place,
+            payload,
+        };
+        let bytes = envelope.encode();
+        let column = if pf & super::content::PF_REWRAP != 0 {
+            super::REWRAP
+        } else {
+            Log::Content as u8
+        };
+        ctx.batch()
+            .put(table::envelope(self.id, at.slot, column, at.seq), bytes.clone());
+        self.items.insert(
+            (column, at.slot, at.seq),
+            Item {
+                id: MsgId::of(&bytes),
+                handle,
+                class,
+            },
+        );
+        self.have.insert(at.slot, Log::Content, at.seq);
+        if pf == 0
+            && let Some(meta) = self.entries.get_mut(&at)
+        {
+            meta.node = node;
+            let row = entry_row(meta, plaintext);
+            ctx.batch().put(table::entry(self.id, at.slot, at.seq), row);
+        }
+        ctx.offer(self.id);
+        Ok(())
+    }
+
+    /// A signed head is due soon; at once after many entries.
+    pub(crate) fn due_head(&mut self, ctx: &Ctx<'_>) {
+        let open = self.open.len();
+        let many = open.saturating_sub(self.told_open) >= u64::from(limits::ENTRIES_PER_HEAD);
+        let at = if many {
+            ctx.now.mono
+        } else {
+            ctx.now.mono.plus_ms(HEAD_AFTER_MS)
+        };
+        self.head_due = Some(self.head_due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Signs a head: what is open here, the own chain, the node voted for.
+    pub(crate) fn sign_head(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
+        self.head_due = None;
+        let Some((slot, _)) = self.me(ctx.dev()) else {
+            return Ok(());
+        };
+        let behind = !self.nodes.contains_key(&self.head) || !self.unnamed_removes().is_empty();
+        if behind || self.is_stale(ctx.dev()) {
+            return Ok(());
+        }
+        let Some(handle) = self.path_key(self.head) else {
+            return Ok(());
+        };
+        let mut counters = self.own_counters(ctx, slot)?;
+        counters.head += 1;
+        ctx.set_counters(self.id, &counters);
+        *ctx.hlc = ctx.hlc.tick(ctx.now.wall);
+        let (seq, chain) = self.sealed_chain(slot);
+        let head = Head {
+            counter: counters.head,
+            slot,
+            seq,
+            chain,
+            node: self.head,
+            hlc: *ctx.hlc,
+            open: self.told_ranges(ctx),
+            blobs: self.told_blobs(),
+            kids: self.ring.kids(),
+        };
+        self.told_open = self.open.len();
+        self.put_control(ctx, slot, handle, Class::Text, Object::Head(head))?;
+        Ok(())
+    }
+
+    /// Number and chain of the newest own entry up to which all are sealed.
+    fn sealed_chain(&self, slot: Slot) -> (Seq, [u8; 32]) {
+        let (mut at, mut chain) = (0, [0u8; 32]);
+        while let Some(meta) = self.entries.get(&EntryRef { slot, seq: at + 1 }) {
+            if meta.node == NodeId::default() {
+                break;
+            }
+            chain = chain_next(&chain, &meta.hash);
+            at += 1;
+        }
+        (at, chain)
+    }
+
+    fn told_ranges(&self, ctx: &Ctx<'_>) -> Ranges {
+        let mut told = Ranges::new();
+        for ((slot, log), set) in &self.open.0 {
+            if *log == Log::Content {
+                told.0.insert((*slot, *log), set.for_wire());
+            }
+        }
+        if ctx.flaws.parked_counted_as_delivered {
+            for (column, slot, seq) in self.parked.places() {
+                if column == Log::Content as u8 {
+                    told.insert(slot, Log::Content, seq);
+                }
+            }
+        }
+        told
+    }
+
+    /// Bitmaps of the newest objects.
+    fn told_blobs(&self) -> Blobs {
+        let mut newest: Vec<_> = self.objects.iter().map(|(id, o)| (o.entry, *id)).collect();
+        newest.sort_by_key(|(entry, _)| std::cmp::Reverse(self.entries.get(entry).map(|m| m.stored_ms)));
+        newest.truncate(limits::OBJECTS_PER_HEAD);
+        let told = self
+            .blobs
+            .0
+            .iter()
+            .filter(|((object, _), _)| newest.iter().any(|(_, id)| id == object));
+        Blobs(told.map(|(key, chunks)| (*key, chunks.clone())).collect())
+    }
+
+    /// Tells that the thread stopped or goes on, when that changed.
+    pub(crate) fn tell_gate(&mut self, ctx: &mut Ctx<'_>) {
+        let now = self.gate(ctx).err();
+        if now == self.stopped {
+            return;
+        }
+        self.stopped = now;
+        let thread = self.id;
+        ctx.event(match now {
+            Some(why) => Event::SendingStopped { thread, why },
+            None => Event::SendingResumed { thread },
+        });
+    }
+}

@@ -1,0 +1,449 @@
+//! Epoch nodes: following the founder's commits, and making them if this device is the founder.
+//!
+//! A commit is processed on a clone of its parent once all ops that it names count here; the child
+//! is kept only if its MLS roster equals the one computed from the headers. The founder commits the
+//! difference between members and roster as soon as it knows one: one removal at a time, then all
+//! additions in one commit without a path. A commit that names a removal makes a fresh control key,
+//! which goes first on the child.
+
+use super::{Roster, Thread};
+use crate::clinical::{Body, CtlKey, CtlKeys};
+use crate::directory::{DeviceCert, Signed};
+use crate::entry::Kind;
+use crate::envelope::{Class, Envelope, Place};
+use crate::group::control::{Act, Commit, MadeBy, Object, Why};
+use crate::group::keys::ControlKey;
+use crate::group::mls::{Committed, NodeState, SealPlace, node_id, strip_key_packages};
+use crate::group::welcome::Welcome;
+use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
+use crate::machine::command::CommandError;
+use crate::machine::ctx::Ctx;
+use crate::machine::event::Event;
+use bytes::Bytes;
+
+impl Thread {
+    /// Processes every commit whose parent is held and whose ops count. Returns whether any was.
+    pub(super) fn follow_commits(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        self.build_commits(ctx);
+        let mut moved = self.renew_rosters(ctx);
+        while let Some(node) = self.next_commit() {
+            moved = true;
+            if !self.process_commit(ctx, node) {
+                self.refused.insert(node);
+            }
+        }
+        moved | self.move_head(ctx)
+    }
+
+    /// Follows the headers of commits that were processed in an earlier life; makes no node.
+    pub(super) fn follow_loaded(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        self.build_commits(ctx);
+        self.renew_rosters(ctx) | self.move_head(ctx)
+    }
+
+    /// A commit that can be processed now.
+    fn next_commit(&self) -> Option<NodeId> {
+        let ready = self.commits.iter().find(|(node, commit)| {
+            !self.nodes.contains_key(node)
+                && !self.refused.contains(node)
+                && self.rosters.contains_key(node)
+                && self.nodes.contains_key(&commit.header.parent)
+        });
+        ready.map(|(node, _)| *node)
+    }
+
+    /// Rosters of all commits whose path is here and whose ops count. A held node whose MLS roster
+    /// is another one was a lie: it is dropped.
+    fn renew_rosters(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let mut moved = false;
+        loop {
+            let found = self.commits.iter().find_map(|(node, commit)| {
+                let parent = self.rosters.get(&commit.header.parent)?;
+                let new = !self.rosters.contains_key(node);
+                new.then(|| self.roster_after(parent, &commit.header))
+                    .flatten()
+                    .map(|r| (*node, r))
+            });
+            let Some((node, roster)) = found else { return moved };
+            moved = true;
+            if self.nodes.get(&node).is_some_and(|state| !fits(state, &roster)) {
+                self.nodes.remove(&node);
+                self.refused.insert(node);
+                self.save_keys(ctx);
+            }
+            self.rosters.insert(node, roster);
+        }
+    }
+
+    /// Roster of a child by its header; `None` while an op that it names does not count here.
+    fn roster_after(&self, parent: &Roster, header: &Commit) -> Option<Roster> {
+        let mut roster = parent.clone();
+        for id in &header.removes {
+            let (dev, inc) = self.removes(*id)?;
+            if roster.get(&dev).is_some_and(|there| *there <= inc) {
+                roster.remove(&dev);
+            }
+        }
+        for id in &header.adds {
+            let (dev, inc) = self.adds(*id)?;
+            roster.insert(dev, inc);
+        }
+        Some(roster)
+    }
+
+    fn counting(&self, id: OpId) -> Option<&Act> {
+        let (_, op) = self.ops.as_ref()?.get(id)?;
+        self.membership.counts.contains(&id).then_some(&op.act)
+    }
+
+    fn removes(&self, id: OpId) -> Option<(Dev, Incarnation)> {
+        match self.counting(id)? {
+            Act::Remove { dev, inc, .. } => Some((*dev, *inc)),
+            _ => None,
+        }
+    }
+
+    fn adds(&self, id: OpId) -> Option<(Dev, Incarnation)> {
+        match self.counting(id)? {
+            Act::Add { dev, inc, .. } => Some((*dev, *inc)),
+            _ => None,
+        }
+    }
+
+    fn process_commit(&mut self, ctx: &mut Ctx<'_>, node: NodeId) -> bool {
+        let commit = &self.commits[&node];
+        let parent = &self.nodes[&commit.header.parent];
+        let Ok(processed) = parent.process(ctx.crypto, &commit.bytes) else {
+            return false;
+        };
+        if processed.evicted || !fits(&processed.child, &self.rosters[&node]) {
+            return false;
+        }
+        let mut state = processed.child;
+        state.save(self.id, node, &mut ctx.tx.batch);
+        self.nodes.insert(node, state);
+        self.save_keys(ctx);
+        true
+    }
+
+    /// The head is the end of the path. Where two commits stand on one parent, the lower id is
+    /// shown, and nothing is sealed.
+    fn move_head(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let mut head = self.root;
+        while let Some(child) = self.children.get(&head).and_then(|c| c.first()) {
+            head = *child;
+        }
+        if head == self.head {
+            return false;
+        }
+        self.head = head;
+        self.due_head(ctx);
+        self.rewrap_due = Some(ctx.now.mono);
+        ctx.event(Event::MembersChanged { thread: self.id });
+        true
+    }
+
+    /// If this device is the founder: commits what is outstanding.
+    pub(super) fn founder_acts(&mut self, ctx: &mut Ctx<'_>) {
+        if self.founder() != Some(ctx.dev()) || self.two_commits || self.me(ctx.dev()).is_none() {
+            return;
+        }
+        if self.is_stale(ctx.dev()) {
+            return;
+        }
+        self.remove_revoked(ctx);
+        // bounded: each round names at least one op more
+        while self.nodes.contains_key(&self.head) && !self.in_step() {
+            if self.commit_difference(ctx).is_err() {
+                break;
+            }
+            self.move_head(ctx);
+        }
+    }
+
+    fn remove_revoked(&mut self, ctx: &mut Ctx<'_>) {
+        let revoked: Vec<Dev> = self
+            .membership
+            .members
+            .keys()
+            .filter(|d| self.is_revoked(ctx, **d))
+            .copied()
+            .collect();
+        for dev in revoked {
+            let _ = self.remove(ctx, dev, Why::Revoked);
+        }
+    }
+
+    fn commit_difference(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
+        let roster = self.rosters.get(&self.head).cloned().unwrap_or_default();
+        let unnamed = self.unnamed_removes();
+        let leaf_of = |id: &OpId| {
+            let (dev, inc) = self.removes(*id)?;
+            roster.get(&dev).is_some_and(|there| *there <= inc).then_some(dev)
+        };
+        let first = unnamed.iter().find_map(|id| leaf_of(id).map(|dev| (*id, dev)));
+        let mut removes: Vec<OpId> = unnamed
+            .iter()
+            .filter(|id| leaf_of(id).is_none())
+            .copied()
+            .collect();
+        if let Some((_, dev)) = first {
+            removes.extend(unnamed.iter().filter(|id| leaf_of(id) == Some(dev)));
+            removes.sort_unstable();
+            removes.dedup();
+            let key = self.device_key(dev).ok_or(CommandError::UnknownDevice)?;
+            return self.commit(ctx, vec![], removes, &[key]);
+        }
+        if !removes.is_empty() {
+            removes.sort_unstable();
+            return self.commit(ctx, vec![], removes, &[]);
+        }
+        let missing = self
+            .membership
+            .members
+            .iter()
+            .filter(|(d, m)| roster.get(*d) != Some(&m.inc));
+        let adds: Vec<(OpId, Dev)> = missing.map(|(d, m)| (m.add, *d)).collect();
+        if adds.is_empty() {
+            return Err(CommandError::NoChange);
+        }
+        self.commit(ctx, adds, vec![], &[])
+    }
+
+    fn device_key(&self, dev: Dev) -> Option<[u8; 32]> {
+        self.slots.values().find(|a| a.dev == dev).map(|a| a.key)
+    }
+
+    fn commit(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        added: Vec<(OpId, Dev)>,
+        removes: Vec<OpId>,
+        keys_out: &[[u8; 32]],
+    ) -> Result<(), CommandError> {
+        let parent = self.head;
+        let packages = added.iter().map(|(_, dev)| self.package_of(*dev));
+        let packages: Vec<Bytes> = packages
+            .collect::<Option<_>>()
+            .ok_or(CommandError::UnknownDevice)?;
+        let made = self.nodes[&parent].commit(ctx.crypto, &ctx.member.device, &packages, keys_out);
+        let Committed {
+            mut child,
+            commit,
+            welcome,
+            tree,
+        } = made.map_err(|e| CommandError::Group(e.to_string()))?;
+        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
+        let parent_key = self
+            .path_key(parent)
+            .ok_or(CommandError::Group("no control key".into()))?;
+        let mut adds: Vec<OpId> = added.iter().map(|(id, _)| *id).collect();
+        adds.sort_unstable();
+        let rotates = !removes.is_empty();
+        let header = Commit {
+            parent,
+            author: slot,
+            made_by: MadeBy::Member,
+            adds,
+            removes,
+            body: strip_key_packages(&commit, &packages),
+        };
+        let node = node_id(&parent, &commit);
+        child.save(self.id, node, &mut ctx.tx.batch);
+        self.nodes.insert(node, child);
+        // the child is durable in the batch that publishes its commit (N3)
+        let class = self.commit_class();
+        let op = self.put_control(ctx, slot, parent_key, class, Object::Commit(header))?;
+        self.renew_rosters(ctx);
+        self.move_head(ctx);
+        self.save_keys(ctx);
+        if rotates {
+            self.rotate(ctx, op, parent_key)?;
+        }
+        if let Some(welcome) = welcome {
+            self.welcome(ctx, parent, node, &welcome, &tree, &added)?;
+        }
+        let saved = self.nodes.get_mut(&node).expect("inserted above");
+        saved.save(self.id, node, &mut ctx.tx.batch);
+        Ok(())
+    }
+
+    /// A commit inherits the highest class that waits behind it, but is too large for an alarm.
+    fn commit_class(&self) -> Class {
+        self.unsealed.first().map_or(Class::Text, |(class, _)| {
+            (*class).max(Class::Clinical).min(Class::Text)
+        })
+    }
+
+    /// A fresh control key, first on the child, told under the handle of the key before.
+    fn rotate(&mut self, ctx: &mut Ctx<'_>, made_by: OpId, before: Handle) -> Result<(), CommandError> {
+        let ck = ctx.rng.secret();
+        let key = ControlKey::new(ck.clone());
+        self.ring.insert(ck.clone());
+        self.makers.insert(made_by, key.handle());
+        self.save_keys(ctx);
+        let body = Body::CtlKeys(CtlKeys {
+            keys: vec![CtlKey {
+                kid: key.kid(),
+                ck,
+                made_by,
+            }],
+        });
+        let at = self.say(ctx, Class::Text, &body, Kind::CtlKeys)?;
+        // sealed now: nobody can write on the child before it has this key
+        self.unsealed.retain(|(_, seq)| *seq != at.seq);
+        let row = ctx.get(&crate::store::table::entry(self.id, at.slot, at.seq))?;
+        let (_, encoded) = row
+            .and_then(|r| super::content::read_entry_row(&r).ok())
+            .ok_or(CommandError::Group("entry lost".into()))?;
+        self.seal_entry(ctx, at, Class::Text, 0, &encoded, Some(before))?;
+        ctx.batch().delete(crate::store::table::unsealed(self.id, at.seq));
+        Ok(())
+    }
+
+    /// One Welcome to the inbox of each device that joins, with every control key.
+    fn welcome(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        parent: NodeId,
+        node: NodeId,
+        welcome: &Bytes,
+        tree: &Bytes,
+        added: &[(OpId, Dev)],
+    ) -> Result<(), CommandError> {
+        let keys = self.all_keys();
+        let plaintext = Body::CtlKeys(keys)
+            .encode()
+            .map_err(|e| CommandError::Invalid(e.0))?;
+        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
+        let place = SealPlace {
+            class: Class::Text,
+            slot,
+            seq: 0,
+            node,
+        };
+        let state = self.nodes.get_mut(&node).expect("made by the caller");
+        let sealed = state
+            .seal(ctx.crypto, &ctx.member.device, &place, 0, &plaintext)
+            .map_err(|e| CommandError::Group(e.to_string()))?;
+        let message = Welcome {
+            node,
+            parent,
+            genesis_hash: self.genesis_hash,
+            slot,
+            welcome: welcome.clone(),
+            tree: tree.clone(),
+            keys: sealed,
+        };
+        let payload = message.encode();
+        for (_, dev) in added {
+            let Some(author) = self.slots.values().find(|a| a.dev == *dev) else {
+                continue;
+            };
+            let handle = Handle::of_key(&author.cert.inbox_key);
+            let class = Class::Text;
+            let place = Place::Inbox;
+            let envelope = Envelope {
+                class,
+                ttl: class.ttl(),
+                handle,
+                place,
+                payload: payload.clone(),
+            };
+            ctx.tx.inbox.push(envelope);
+        }
+        Ok(())
+    }
+
+    /// The founder told control keys.
+    pub(super) fn learn_keys(&mut self, ctx: &mut Ctx<'_>, keys: &CtlKeys) {
+        for key in &keys.keys {
+            let handle = ControlKey::new(key.ck.clone()).handle();
+            self.ring.insert(key.ck.clone());
+            self.makers.entry(key.made_by).or_insert(handle);
+        }
+        self.save_keys(ctx);
+        ctx.open_boxes();
+    }
+
+    /// Takes the node and the control keys of a Welcome; `false` if it does not fit.
+    pub(crate) fn welcomed(&mut self, ctx: &mut Ctx<'_>, welcome: &Welcome, mut state: NodeState) -> bool {
+        if state.group_id() != &self.id.0[..8] || self.nodes.contains_key(&welcome.node) {
+            return self.nodes.contains_key(&welcome.node);
+        }
+        let trusted = state.members().iter().all(|leaf| {
+            DeviceCert::decode(&leaf.cert)
+                .is_ok_and(|c| c.device_key == leaf.key && ctx.dir.chain(&c).is_ok())
+        });
+        let place = SealPlace {
+            class: Class::Text,
+            slot: welcome.slot,
+            seq: 0,
+            node: welcome.node,
+        };
+        let Ok(opened) = state.open(ctx.crypto, &place, &welcome.keys) else {
+            return false;
+        };
+        if !trusted || Slot::of(self.id, &opened.sender_key, 1) != welcome.slot {
+            return false;
+        }
+        let plaintext = Bytes::from(opened.plaintext);
+        let Ok(Body::CtlKeys(keys)) = Body::decode(Kind::CtlKeys, &plaintext) else {
+            return false;
+        };
+        self.genesis_hash = welcome.genesis_hash;
+        state.save(self.id, welcome.node, &mut ctx.tx.batch);
+        self.nodes.insert(welcome.node, state);
+        // this life of the device begins here: what a restored store forgot belongs to an earlier one
+        self.learn_keys(ctx, &keys);
+        self.settle(ctx);
+        true
+    }
+
+    /// All control keys held, each with the commit or genesis that made it.
+    pub(super) fn all_keys(&self) -> CtlKeys {
+        let made = self
+            .makers
+            .iter()
+            .filter_map(|(op, handle)| Some((op, self.ring.by_handle(*handle)?)));
+        let keys = made.map(|(op, key)| CtlKey {
+            kid: key.kid(),
+            ck: key.secret().clone(),
+            made_by: *op,
+        });
+        CtlKeys { keys: keys.collect() }
+    }
+
+    /// Removes a member; the author signs a head in the same batch before.
+    pub(crate) fn remove(&mut self, ctx: &mut Ctx<'_>, dev: Dev, why: Why) -> Result<(), CommandError> {
+        let inc = self
+            .membership
+            .members
+            .get(&dev)
+            .map(|m| m.inc)
+            .ok_or(CommandError::UnknownDevice)?;
+        self.sign_head(ctx)?;
+        let as_of = self.head;
+        let act = Act::Remove { dev, inc, why, as_of };
+        self.put_op(ctx, act)?;
+        Ok(())
+    }
+
+    fn package_of(&self, dev: Dev) -> Option<Bytes> {
+        let member = self.membership.members.get(&dev)?;
+        self.packages
+            .get(&member.kp_hash?)
+            .map(|(bytes, _)| bytes.clone())
+    }
+}
+
+/// The members of a node are the devices that the headers say.
+fn fits(state: &NodeState, roster: &Roster) -> bool {
+    let leaves = state.members();
+    let mut found: Vec<Dev> = leaves
+        .iter()
+        .filter_map(|l| DeviceCert::decode(&l.cert).ok().map(|c| c.dev()))
+        .collect();
+    found.sort_unstable();
+    roster.keys().copied().eq(found)
+}

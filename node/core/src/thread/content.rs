@@ -1,0 +1,404 @@
+//! Entries from elsewhere: opened with the keys of their node, checked against their author's
+//! slot, chain and signed heads, stored with the changed keys in one batch.
+//!
+//! * An entry in its own seal is authentic by the MLS signature of its author's leaf.
+//! * A rewrap is sealed by another member. It is stored, but counts as open only when the chain
+//!   over all entries of its slot reaches a signed head of its author.
+//! * Two different authentic entries at one place are an equivocation: the first stays, the second
+//!   is kept as evidence, both are told.
+
+use super::parked::Waiting;
+use super::{EntryMeta, Item, ItemKey, REWRAP, Thread};
+use crate::codec::{Malformed, Reader, Writer};
+use crate::entry::{Entry, Kind, chain_next, entry_hash};
+use crate::envelope::{Class, Envelope};
+use crate::group::mls::{OpenError, Opened, SealPlace};
+use crate::id::{MsgId, NodeId, Seq, Slot};
+use crate::limits;
+use crate::machine::command::EntryRef;
+use crate::machine::ctx::Ctx;
+use crate::machine::event::Event;
+use crate::ranges::Log;
+use crate::store::table;
+use crate::time::Hlc;
+use bytes::Bytes;
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absorbed {
+    /// Stored.
+    New,
+    /// Was here already, or can never be opened here.
+    Useless,
+    /// Waits for a key or an author.
+    Parked,
+    /// Broke a rule; charged to the peer that brought it.
+    Junk(&'static str),
+}
+
+const ROW_VERSION: u8 = 1;
+const ROW_REWRAPPED: u8 = 1;
+const ROW_UNVERIFIED: u8 = 2;
+
+/// Flag of a payload: a rewrap.
+pub(crate) const PF_REWRAP: u8 = 1;
+
+/// Row of an opened entry: its meta and its bytes.
+pub(crate) fn entry_row(meta: &EntryMeta, encoded: &[u8]) -> Bytes {
+    let mut w = Writer::new();
+    let flags = u8::from(meta.rewrapped) * ROW_REWRAPPED | u8::from(!meta.verified) * ROW_UNVERIFIED;
+    w.u8(ROW_VERSION)
+        .u8(flags)
+        .u8(meta.class as u8)
+        .put(&meta.node.0)
+        .u48(meta.stored_ms);
+    w.put(encoded);
+    w.finish()
+}
+
+/// Reads [`entry_row`].
+pub(crate) fn read_entry_row(row: &Bytes) -> Result<(EntryMeta, Bytes), Malformed> {
+    let mut r = Reader::new(row);
+    if r.u8()? != ROW_VERSION {
+        return Err(Malformed("unknown version of an entry row"));
+    }
+    let (flags, class) = (r.u8()?, Class::from_u8(r.u8()?)?);
+    let (node, stored_ms) = (NodeId(r.array()?), r.u48()?);
+    let encoded = row.slice(r.position()..);
+    let mut meta = meta_of(&encoded, class, node, stored_ms);
+    meta.rewrapped = flags & ROW_REWRAPPED != 0;
+    meta.verified = flags & ROW_UNVERIFIED == 0;
+    Ok((meta, encoded))
+}
+
+/// Meta of an entry's bytes. Bytes of an unknown layout are kept as an entry of kind 0.
+pub(crate) fn meta_of(encoded: &Bytes, class: Class, node: NodeId, stored_ms: u64) -> EntryMeta {
+    let entry = Entry::decode(encoded).ok();
+    EntryMeta {
+        kind: entry.as_ref().map_or(Kind::Unknown(0), |e| e.kind),
+        class,
+        node,
+        hash: entry_hash(encoded),
+        prev8: entry.as_ref().map_or([0; 8], |e| e.prev8),
+        hlc: entry.as_ref().map_or(Hlc::default(), |e| e.hlc),
+        rewrapped: false,
+        verified: true,
+        stored_ms,
+    }
+}
+
+impl Thread {
+    /// Takes a content envelope.
+    pub(super) fn absorb_content(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        envelope: &Envelope,
+        (slot, seq): (Slot, Seq),
+        bytes: &Bytes,
+    ) -> Absorbed {
+        let id = MsgId::of(bytes);
+        let known = |column| self.items.get(&(column, slot, seq)).is_some_and(|i| i.id == id);
+        if known(Log::Content as u8) || known(REWRAP) {
+            return Absorbed::Useless;
+        }
+        let key: ItemKey = (Log::Content as u8, slot, seq);
+        let Some(tag) = envelope.payload.get(..4) else {
+            return Absorbed::Junk("content payload too short");
+        };
+        if self.me(ctx.dev()).is_some_and(|(mine, _)| mine == slot) && self.holds(slot, Log::Content, seq) {
+            return Absorbed::Useless;
+        }
+        if !self.slots.contains_key(&slot) {
+            self.parked.park(
+                key,
+                id,
+                Waiting {
+                    envelope: envelope.clone(),
+                    bytes: bytes.clone(),
+                },
+            );
+            return Absorbed::Parked;
+        }
+        let candidates: Vec<NodeId> = self.nodes.keys().filter(|n| n.0[..4] == *tag).copied().collect();
+        if candidates.is_empty() {
+            if self.knows_node(tag) {
+                // before this device joined, or after it was removed: a rewrap may come
+                return Absorbed::Useless;
+            }
+            self.parked.park(
+                key,
+                id,
+                Waiting {
+                    envelope: envelope.clone(),
+                    bytes: bytes.clone(),
+                },
+            );
+            return Absorbed::Parked;
+        }
+        let mut verdict = Absorbed::Junk("content does not open");
+        for node in candidates {
+            let place = SealPlace {
+                class: envelope.class,
+                slot,
+                seq,
+                node,
+            };
+            let state = self.nodes.get_mut(&node).expect("candidates are held");
+            match state.open(ctx.crypto, &place, &envelope.payload) {
+                Ok(opened) => {
+                    state.save(self.id, node, &mut ctx.tx.batch);
+                    return self.take_opened(ctx, envelope, &place, opened, bytes);
+                }
+                Err(OpenError::OwnMessage | OpenError::Gone | OpenError::Ahead) => {
+                    verdict = Absorbed::Useless
+                }
+                Err(_) => {}
+            }
+        }
+        verdict
+    }
+
+    /// A commit with this node tag is known, though its keys are not here.
+    fn knows_node(&self, tag: &[u8]) -> bool {
+        self.commits.keys().chain([&self.root]).any(|n| n.0[..4] == *tag)
+    }
+
+    fn take_opened(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        envelope: &Envelope,
+        place: &SealPlace,
+        opened: Opened,
+        bytes: &Bytes,
+    ) -> Absorbed {
+        let entry_ref = EntryRef {
+            slot: place.slot,
+            seq: place.seq,
+        };
+        let rewrap = opened.pf & PF_REWRAP != 0;
+        let plaintext = Bytes::from(opened.plaintext);
+        let encoded = if rewrap {
+            match read_rewrap(&plaintext) {
+                Ok(encoded) => encoded,
+                Err(_) => return Absorbed::Junk("rewrap does not parse"),
+            }
+        } else {
+            if self
+                .slots
+                .get(&place.slot)
+                .is_none_or(|a| a.key != opened.sender_key)
+            {
+                return Absorbed::Junk("entry in another device's slot");
+            }
+            plaintext
+        };
+        let mut meta = meta_of(&encoded, envelope.class, place.node, ctx.now.wall.0);
+        meta.rewrapped = rewrap;
+        meta.verified = !rewrap;
+        if let Some(old) = self.entries.get(&entry_ref) {
+            return self.second_at(ctx, entry_ref, old.clone(), meta, encoded, bytes);
+        }
+        self.keep_envelope(ctx, envelope, entry_ref, rewrap, bytes);
+        self.keep_entry(ctx, entry_ref, meta, &encoded);
+        Absorbed::New
+    }
+
+    fn keep_envelope(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        envelope: &Envelope,
+        at: EntryRef,
+        rewrap: bool,
+        bytes: &Bytes,
+    ) {
+        let column = if rewrap { REWRAP } else { Log::Content as u8 };
+        ctx.batch()
+            .put(table::envelope(self.id, at.slot, column, at.seq), bytes.clone());
+        let item = Item {
+            id: MsgId::of(bytes),
+            handle: envelope.handle,
+            class: envelope.class,
+        };
+        self.items.insert((column, at.slot, at.seq), item);
+        self.have.insert(at.slot, Log::Content, at.seq);
+        ctx.offer(self.id);
+    }
+
+    /// Stores an opened entry; a verified one counts as open.
+    pub(super) fn keep_entry(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, meta: EntryMeta, encoded: &Bytes) {
+        ctx.batch()
+            .put(table::entry(self.id, at.slot, at.seq), entry_row(&meta, encoded));
+        let verified = meta.verified;
+        self.entries.insert(at, meta);
+        if verified {
+            self.now_open(ctx, at, encoded);
+        }
+        self.verify_rewraps(ctx, at.slot);
+    }
+
+    /// An entry became open: it is told, and what it says takes effect.
+    fn now_open(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, encoded: &Bytes) {
+        self.open.insert(at.slot, Log::Content, at.seq);
+        self.advance_chain(ctx, at.slot);
+        self.due_head(ctx);
+        let Some(author) = self.slots.get(&at.slot).map(|a| a.dev) else {
+            return;
+        };
+        let meta = &self.entries[&at];
+        let (clock, suspect) = ctx.hlc.observe(meta.hlc, ctx.now.wall);
+        *ctx.hlc = clock;
+        let (kind, rewrapped) = (meta.kind, meta.rewrapped);
+        if author != ctx.dev() && kind != Kind::CtlKeys {
+            let thread = self.id;
+            let entry = at;
+            ctx.event(Event::Arrived {
+                thread,
+                entry,
+                kind,
+                author,
+                rewrapped,
+                clock_suspect: suspect,
+            });
+        }
+        self.apply_body(ctx, at, author, encoded);
+    }
+
+    /// A second authentic entry, or another seal of the same, at a place that is taken.
+    fn second_at(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        at: EntryRef,
+        old: EntryMeta,
+        new: EntryMeta,
+        encoded: Bytes,
+        bytes: &Bytes,
+    ) -> Absorbed {
+        if old.hash == new.hash {
+            if new.verified && !old.verified {
+                // the author's own seal arrived after a rewrap: it needs no head
+                let meta = EntryMeta {
+                    verified: true,
+                    ..old
+                };
+                ctx.batch()
+                    .put(table::entry(self.id, at.slot, at.seq), entry_row(&meta, &encoded));
+                self.entries.insert(at, meta);
+                self.now_open(ctx, at, &encoded);
+                self.verify_rewraps(ctx, at.slot);
+            }
+            return Absorbed::Useless;
+        }
+        if !new.verified {
+            return Absorbed::Junk("rewrap differs from the entry");
+        }
+        if !old.verified {
+            // what another member rewrapped was not what the author wrote
+            self.entries.remove(&at);
+            self.keep_entry(ctx, at, new, &encoded);
+            return Absorbed::New;
+        }
+        self.equivocation(ctx, at.slot, at.seq, bytes);
+        Absorbed::Useless
+    }
+
+    /// Keeps the second object and tells of both. Once per place.
+    pub(super) fn equivocation(&mut self, ctx: &mut Ctx<'_>, slot: Slot, seq: Seq, bytes: &Bytes) {
+        ctx.batch()
+            .put(table::second(self.id, MsgId::of(bytes)), bytes.clone());
+        if self.disputed.insert(slot) {
+            ctx.event(Event::Equivocation {
+                thread: self.id,
+                slot,
+                seq,
+            });
+        }
+    }
+
+    /// Moves the authenticated chain of a slot over all open entries that follow it.
+    pub(super) fn advance_chain(&mut self, ctx: &mut Ctx<'_>, slot: Slot) {
+        let (mut at, mut chain) = self.chains.get(&slot).copied().unwrap_or_default();
+        while let Some(meta) = at
+            .checked_add(1)
+            .and_then(|seq| self.entries.get(&EntryRef { slot, seq }))
+        {
+            if !meta.verified {
+                break;
+            }
+            if meta.kind != Kind::Unknown(0) && meta.prev8 != chain[..8] && self.disputed.insert(slot) {
+                ctx.event(Event::Equivocation {
+                    thread: self.id,
+                    slot,
+                    seq: at + 1,
+                });
+            }
+            chain = chain_next(&chain, &meta.hash);
+            at += 1;
+        }
+        self.chains.insert(slot, (at, chain));
+    }
+
+    /// Rewraps of a slot become open once the chain over all its entries reaches its author's
+    /// newest signed head; if it reaches another value, they were not what the author wrote.
+    pub(super) fn verify_rewraps(&mut self, ctx: &mut Ctx<'_>, slot: Slot) {
+        let Some(head) = self.heads.get(&slot).map(|h| h.head.clone()) else {
+            return;
+        };
+        let (start, mut chain) = self.chains.get(&slot).copied().unwrap_or_default();
+        if start >= head.seq {
+            return;
+        }
+        let mut waiting = Vec::new();
+        for seq in start + 1..=head.seq {
+            let at = EntryRef { slot, seq };
+            let Some(meta) = self.entries.get(&at) else { return };
+            chain = chain_next(&chain, &meta.hash);
+            if !meta.verified {
+                waiting.push(at);
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        if chain != head.chain {
+            waiting.into_iter().for_each(|at| self.drop_rewrap(ctx, at));
+            return;
+        }
+        for at in waiting {
+            self.verified_now(ctx, at);
+        }
+    }
+
+    fn verified_now(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
+        let key = table::entry(self.id, at.slot, at.seq);
+        let Ok(Some(row)) = ctx.tx.get(ctx.store, &key) else {
+            return;
+        };
+        let Ok((mut meta, encoded)) = read_entry_row(&row) else {
+            return;
+        };
+        meta.verified = true;
+        ctx.batch().put(key, entry_row(&meta, &encoded));
+        self.entries.insert(at, meta);
+        self.now_open(ctx, at, &encoded);
+    }
+
+    fn drop_rewrap(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
+        self.entries.remove(&at);
+        self.items.remove(&(REWRAP, at.slot, at.seq));
+        ctx.batch().delete(table::entry(self.id, at.slot, at.seq));
+        ctx.batch().delete(table::rewrap(self.id, at.slot, at.seq));
+        if let Some(set) = self.have.0.get_mut(&(at.slot, Log::Content)) {
+            *set = set.minus(&crate::ranges::SeqSet::interval(at.seq, at.seq));
+        }
+    }
+}
+
+/// Plaintext of a rewrap: `chain_{n-1} 32 | k varint, k x hash 32 | entry`. The chain is computed
+/// from the entries themselves, so the hashes are read past; they serve receivers with erased ones.
+fn read_rewrap(plaintext: &Bytes) -> Result<Bytes, Malformed> {
+    let mut r = Reader::new(plaintext);
+    r.take(32)?;
+    let k = r.count(limits::HOLES_PER_LOG)?;
+    r.take(32 * k)?;
+    Ok(plaintext.slice(r.position()..))
+}

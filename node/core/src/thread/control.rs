@@ -1,0 +1,317 @@
+//! Control objects from elsewhere: opened under the control keys held here, their signature checked
+//! against the device behind their slot, then applied. What cannot be checked yet is parked.
+
+use super::content::Absorbed;
+use super::parked::Waiting;
+use super::{Author, CommitInfo, HeadInfo, Thread};
+use crate::directory::{DeviceCert, Signed};
+use crate::envelope::{Envelope, Place};
+use crate::group::control::{self, Commit, Object, Verified, key_package_hash};
+use crate::group::membership::Ops;
+use crate::group::mls::{key_package_info, node_id, restore_key_packages};
+use crate::id::{Dev, Kid, MsgId, NodeId, OpId, Seq, Slot};
+use crate::machine::ctx::Ctx;
+use crate::machine::event::Event;
+use crate::ranges::Log;
+use bytes::Bytes;
+
+impl Thread {
+    /// Takes an envelope of this thread, and whatever waited for it.
+    pub(crate) fn absorb(&mut self, ctx: &mut Ctx<'_>, envelope: &Envelope, bytes: &Bytes) -> Absorbed {
+        let verdict = self.absorb_one(ctx, envelope, bytes);
+        if verdict == Absorbed::New && !matches!(envelope.place, Place::Chunk { .. }) {
+            self.settle(ctx);
+        }
+        verdict
+    }
+
+    pub(super) fn absorb_one(&mut self, ctx: &mut Ctx<'_>, envelope: &Envelope, bytes: &Bytes) -> Absorbed {
+        match envelope.place {
+            Place::Log {
+                slot,
+                log: Log::Content,
+                seq,
+            } => self.absorb_content(ctx, envelope, (slot, seq), bytes),
+            Place::Log { slot, log, seq } => self.absorb_control(ctx, envelope, (slot, log, seq), bytes),
+            Place::Chunk { object, layer, index } => self.absorb_chunk(ctx, envelope, (object, layer, index)),
+            Place::Inbox => Absorbed::Junk("inbox item in a thread"),
+        }
+    }
+
+    /// Retries what is parked, follows commits, makes what is due; ends when nothing moves.
+    pub(crate) fn settle(&mut self, ctx: &mut Ctx<'_>) {
+        while self.follow_commits(ctx) | self.retry_parked(ctx) {}
+        self.founder_acts(ctx);
+        self.tell_gate(ctx);
+    }
+
+    /// Takes parked items whose time has come. Returns whether any was taken.
+    pub(super) fn retry_parked(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let mut moved = false;
+        for (_, _, waiting) in self.parked.take_all() {
+            moved |= self.absorb_one(ctx, &waiting.envelope, &waiting.bytes) == Absorbed::New;
+        }
+        moved
+    }
+
+    fn absorb_control(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        envelope: &Envelope,
+        at: (Slot, Log, Seq),
+        bytes: &Bytes,
+    ) -> Absorbed {
+        let (slot, log, seq) = at;
+        let id = MsgId::of(bytes);
+        let key = (log as u8, slot, seq);
+        let taken = self.items.get(&key).copied();
+        if taken.is_some_and(|i| i.id == id) || log == Log::Heads && self.is_old_head(slot, seq) {
+            return Absorbed::Useless;
+        }
+        let Some((plaintext, _)) = self.ring.open(at, &envelope.payload) else {
+            let kid = envelope.payload.get(..4).and_then(Kid::from_prefix);
+            if kid.is_none_or(|kid| self.ring.by_kid(kid).next().is_some()) {
+                return Absorbed::Junk("control object does not open");
+            }
+            self.parked.park(
+                key,
+                id,
+                Waiting {
+                    envelope: envelope.clone(),
+                    bytes: bytes.clone(),
+                },
+            );
+            return Absorbed::Parked;
+        };
+        let verified = match self.verify_control(&plaintext, slot) {
+            Ok(Some(verified)) => verified,
+            Ok(None) => {
+                self.parked.park(
+                    key,
+                    id,
+                    Waiting {
+                        envelope: envelope.clone(),
+                        bytes: bytes.clone(),
+                    },
+                );
+                return Absorbed::Parked;
+            }
+            Err(rule) => return Absorbed::Junk(rule),
+        };
+        if let Err(rule) = right_log(&verified, log, seq) {
+            return Absorbed::Junk(rule);
+        }
+        if let Object::Genesis(genesis) = verified.object()
+            && ctx.dir.chain(&genesis.founder).is_err()
+        {
+            return Absorbed::Junk("founder of an unknown organisation");
+        }
+        if taken.is_some() {
+            if !self.same_control(&verified) {
+                self.equivocation(ctx, slot, seq, bytes);
+            }
+            return Absorbed::Useless;
+        }
+        if !self.loading && self.is_own(slot) && self.me(ctx.dev()).is_some_and(|(mine, _)| mine == slot) {
+            // own words that this store does not remember
+            self.forgot(ctx);
+        }
+        self.keep_control(ctx, envelope, at, bytes);
+        self.apply_control(ctx, verified);
+        Absorbed::New
+    }
+
+    fn is_old_head(&self, slot: Slot, counter: Seq) -> bool {
+        self.have
+            .get(slot, Log::Heads)
+            .is_some_and(|set| set.max() > counter)
+    }
+
+    /// The same object sealed under another control key is no second object.
+    fn same_control(&self, verified: &Verified) -> bool {
+        let id = verified.id();
+        match verified.object() {
+            Object::Op(_) => self.ops.as_ref().is_some_and(|ops| ops.get(id).is_some()),
+            Object::Commit(_) => self.commits.values().any(|c| c.op == id) || self.unbuilt.contains_key(&id),
+            Object::Head(_) => self.heads.get(&verified.slot()).is_some_and(|h| h.op == id),
+            Object::KeyPackage(package) => self.packages.contains_key(&key_package_hash(package)),
+            Object::Genesis(_) => self.genesis_op == id,
+        }
+    }
+
+    /// `None` while the device behind the slot is not known.
+    fn verify_control(&self, plaintext: &[u8], slot: Slot) -> Result<Option<Verified>, &'static str> {
+        if let Some(author) = self.slots.get(&slot) {
+            return match Verified::open(plaintext, self.id, slot, &author.key) {
+                Ok(verified) => Ok(Some(verified)),
+                Err(_) => Err("control object with a wrong signature"),
+            };
+        }
+        match control::peek(plaintext) {
+            Ok(Object::Genesis(_)) => match Verified::genesis(plaintext) {
+                Ok(v) if v.thread() == self.id && v.slot() == slot => Ok(Some(v)),
+                _ => Err("genesis of another thread"),
+            },
+            Ok(_) => Ok(None),
+            Err(_) => Err("control object does not parse"),
+        }
+    }
+
+    /// An authentic control object takes effect.
+    pub(super) fn apply_control(&mut self, ctx: &mut Ctx<'_>, verified: Verified) {
+        let (slot, id) = (verified.slot(), verified.id());
+        match verified.object() {
+            Object::Genesis(genesis) => {
+                self.genesis_op = id;
+                self.root = node_id(&NodeId::default(), &self.id.0);
+                self.rosters
+                    .insert(self.root, [(genesis.founder.dev(), 1)].into_iter().collect());
+                self.learn_author(ctx, 1, &genesis.founder);
+                if self.head == NodeId::default() {
+                    self.head = self.root;
+                }
+                self.ops = Ops::new(&verified);
+                self.genesis = Some((**genesis).clone());
+            }
+            Object::KeyPackage(package) => {
+                if let Ok(info) = key_package_info(ctx.crypto, package)
+                    && let Ok(cert) = DeviceCert::decode(&info.cert)
+                    && ctx.dir.chain(&cert).is_ok()
+                    && cert.device_key == info.key
+                {
+                    self.packages
+                        .insert(key_package_hash(package), (package.clone(), cert));
+                    self.renew_membership(ctx);
+                }
+            }
+            Object::Op(_) => {
+                if let Some(ops) = &mut self.ops {
+                    ops.insert(&verified);
+                }
+                self.renew_membership(ctx);
+            }
+            Object::Commit(commit) => self.learn_commit(ctx, id, commit.clone()),
+            Object::Head(head) => {
+                if let Some((mine, _)) = self.me(ctx.dev()).filter(|(mine, _)| *mine != slot)
+                    && head
+                        .open
+                        .get(mine, Log::Content)
+                        .is_some_and(|open| !self.remembers(mine, open.max()))
+                {
+                    self.forgot(ctx);
+                }
+                self.heads.insert(
+                    slot,
+                    HeadInfo {
+                        head: head.clone(),
+                        op: id,
+                    },
+                );
+                self.verify_rewraps(ctx, slot);
+                self.head_evidence(ctx, slot);
+                self.rewrap_needed(ctx);
+            }
+        }
+    }
+
+    /// A device and its life in this thread: every branch computes the same slot.
+    fn learn_author(&mut self, ctx: &Ctx<'_>, incarnation: u32, cert: &DeviceCert) {
+        let slot = Slot::of(self.id, &cert.device_key, incarnation);
+        if cert.device_key == ctx.member.device.public() {
+            self.own_slots.insert(slot);
+        }
+        let author = Author {
+            dev: cert.dev(),
+            key: cert.device_key,
+            cert: cert.clone(),
+        };
+        self.slots.entry(slot).or_insert(author);
+    }
+
+    /// Computes membership anew from the ops held.
+    pub(super) fn renew_membership(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(ops) = &self.ops else { return };
+        let packages = &self.packages;
+        let before: Vec<(Dev, u32)> = self.membership.members.iter().map(|(d, m)| (*d, m.inc)).collect();
+        self.membership = ops.membership(&|hash| packages.get(hash).map(|(_, cert)| cert.clone()));
+        let lives: Vec<(u32, [u8; 32])> = self
+            .membership
+            .ever
+            .iter()
+            .map(|((_, inc), life)| (*inc, life.device_key))
+            .collect();
+        for (incarnation, key) in lives {
+            let cert = self
+                .packages
+                .values()
+                .map(|(_, cert)| cert)
+                .find(|cert| cert.device_key == key);
+            if let Some(cert) = cert.cloned() {
+                self.learn_author(ctx, incarnation, &cert);
+            } else if let Some(founder) = self.genesis.as_ref().map(|g| g.founder.clone())
+                && founder.device_key == key
+            {
+                self.learn_author(ctx, incarnation, &founder);
+            }
+        }
+        let after: Vec<(Dev, u32)> = self.membership.members.iter().map(|(d, m)| (*d, m.inc)).collect();
+        if before != after {
+            self.members_changed(ctx);
+            ctx.event(Event::MembersChanged { thread: self.id });
+        }
+    }
+
+    /// A commit is known by its header; its full bytes need the key packages that it adds. Only the
+    /// founder commits in this version: a commit of anybody else is kept and never followed.
+    fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
+        let packages = &self.packages;
+        let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
+        let Ok(Some(bytes)) = restore_key_packages(&commit.body, &lookup) else {
+            self.unbuilt.insert(op, commit);
+            return;
+        };
+        if self.slots.get(&commit.author).map(|a| a.dev) != self.founder() {
+            return;
+        }
+        let node = node_id(&commit.parent, &bytes);
+        let siblings = self.children.entry(commit.parent).or_default();
+        siblings.insert(node);
+        if siblings.len() > 1 && !self.two_commits {
+            self.two_commits = true;
+            ctx.event(Event::Equivocation {
+                thread: self.id,
+                slot: commit.author,
+                seq: 0,
+            });
+        }
+        self.commits.insert(
+            node,
+            CommitInfo {
+                op,
+                header: commit,
+                bytes,
+            },
+        );
+    }
+
+    /// Commits whose key packages have arrived since.
+    pub(super) fn build_commits(&mut self, ctx: &mut Ctx<'_>) {
+        for (op, commit) in std::mem::take(&mut self.unbuilt) {
+            self.learn_commit(ctx, op, commit);
+        }
+    }
+}
+
+/// Heads, and only they, stand in the log of heads, at their own counter; a genesis is the first.
+fn right_log(verified: &Verified, log: Log, seq: Seq) -> Result<(), &'static str> {
+    let right = match verified.object() {
+        Object::Head(head) => log == Log::Heads && head.counter == seq,
+        Object::Genesis(_) => log == Log::Control && seq == 1,
+        Object::Op(_) | Object::Commit(_) | Object::KeyPackage(_) => log == Log::Control,
+    };
+    if right {
+        Ok(())
+    } else {
+        Err("control object in the wrong log")
+    }
+}

@@ -1,0 +1,169 @@
+//! Nothing is lost: entries that a member is owed and cannot open are sealed for it again.
+//!
+//! An entry is owed to a member if it could open the node that the entry was sealed on, or if the
+//! thread's history policy grants everything. What a member lacks is read from its own signed head.
+//! A rewrap is sealed on the newest node, at the entry's own place, so it goes there only if every
+//! member is entitled to it; that holds for all with the policy *all*, and for entries that were
+//! sealed for everybody. Holders take turns, so that mostly one of them acts.
+
+use super::Thread;
+use super::content::{PF_REWRAP, read_entry_row};
+use crate::codec::Writer;
+use crate::entry::{Kind, chain_next};
+use crate::group::control::History;
+use crate::id::{Dev, NodeId, Slot};
+use crate::machine::command::{CommandError, EntryRef};
+use crate::machine::ctx::Ctx;
+use crate::ranges::Log;
+use crate::store::table;
+use crate::time::Instant;
+
+/// A head interval: what is on its way must be given the time to arrive.
+const PATIENCE_MS: u64 = 3_000;
+/// Before the same entry is handed to the same member again; doubles each time.
+const AGAIN_MS: u64 = 60_000;
+/// A member that could open the node and still lacks the entry has lost the message key.
+const LOST_KEY_MS: u64 = 120_000;
+/// Entries sealed again in one round.
+const BATCH: usize = 64;
+
+impl Thread {
+    /// A member's head came: look soon whether it lacks something.
+    pub(super) fn rewrap_needed(&mut self, ctx: &Ctx<'_>) {
+        let wait = PATIENCE_MS + 2_000 * self.turn(ctx) as u64;
+        let at = ctx.now.mono.plus_ms(wait);
+        self.rewrap_due = Some(self.rewrap_due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Position of this device among the members, by an order that nobody chooses.
+    fn turn(&self, ctx: &Ctx<'_>) -> usize {
+        let order = |key: &[u8; 32]| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&self.head.0).update(key);
+            *hasher.finalize().as_bytes()
+        };
+        let mine = order(&ctx.member.device.public());
+        self.membership
+            .members
+            .values()
+            .filter(|m| order(&m.device_key) < mine)
+            .count()
+    }
+
+    /// Seals again what members lack. The caller saves nothing; the batch has it all.
+    pub(crate) fn rewrap(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
+        self.rewrap_due = None;
+        if ctx.flaws.late_joiner_not_rewrapped || self.gate(ctx).is_err() {
+            return Ok(());
+        }
+        let (mut owed, later) = self.owed(ctx);
+        if owed.len() > BATCH || later {
+            self.rewrap_due = Some(ctx.now.mono.plus_ms(PATIENCE_MS));
+        }
+        owed.truncate(BATCH);
+        if owed.is_empty() {
+            return Ok(());
+        }
+        for at in owed {
+            self.rewrap_one(ctx, at)?;
+        }
+        let head = self.head;
+        if let Some(node) = self.nodes.get_mut(&head) {
+            node.save(self.id, head, &mut ctx.tx.batch);
+        }
+        Ok(())
+    }
+
+    /// Entries that some member lacks, in the order of transmission; and whether others will be due.
+    fn owed(&mut self, ctx: &Ctx<'_>) -> (Vec<EntryRef>, bool) {
+        let me = ctx.dev();
+        let members: Vec<(Dev, Slot)> = self
+            .membership
+            .members
+            .iter()
+            .filter(|(d, _)| **d != me)
+            .map(|(d, m)| (*d, m.slot))
+            .collect();
+        let mut owed = Vec::new();
+        let mut later = false;
+        for (dev, slot) in members {
+            let Some(head) = self.heads.get(&slot).map(|h| h.head.clone()) else {
+                // it has not signed a head in this life: it has just joined, or is away
+                continue;
+            };
+            if head.node != self.head {
+                continue;
+            }
+            let lacking = self.entries.iter().filter(|(at, m)| {
+                m.verified
+                    && m.node != NodeId::default()
+                    && m.kind != Kind::CtlKeys
+                    && at.slot != slot
+                    && !head.open.contains(at.slot, Log::Content, at.seq)
+            });
+            let lacking: Vec<EntryRef> = lacking.map(|(at, _)| *at).collect();
+            for at in lacking {
+                match self.handed_when(ctx, dev, at) {
+                    Some(due) if due <= ctx.now.mono => owed.push((self.entries[&at].class, at, dev)),
+                    Some(_) => later = true,
+                    None => {}
+                }
+            }
+        }
+        owed.sort();
+        for (_, at, dev) in owed.iter().take(BATCH) {
+            let again = self.handed.entry((*dev, *at)).or_insert((ctx.now.mono, 0));
+            *again = (ctx.now.mono, again.1 + 1);
+        }
+        let mut places: Vec<EntryRef> = owed.into_iter().map(|(_, at, _)| at).collect();
+        places.dedup();
+        (places, later)
+    }
+
+    /// When this device should hand the entry to the member; `None` if it is not entitled.
+    fn handed_when(&self, ctx: &Ctx<'_>, dev: Dev, at: EntryRef) -> Option<Instant> {
+        let meta = self.entries.get(&at)?;
+        let roster = self.rosters.get(&meta.node);
+        let could = roster.is_some_and(|r| r.contains_key(&dev));
+        let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
+        let everybody = roster.is_some_and(|r| {
+            self.head_roster()
+                .is_some_and(|head| head.iter().all(|(d, i)| r.get(d) == Some(i)))
+        });
+        if !(all || could && everybody) {
+            return None;
+        }
+        let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
+        let first_ms = if could {
+            LOST_KEY_MS.saturating_sub(age_ms)
+        } else {
+            0
+        };
+        Some(match self.handed.get(&(dev, at)) {
+            Some((last, times)) => last.plus_ms(AGAIN_MS << (*times).min(6)),
+            None => ctx.now.mono.plus_ms(first_ms),
+        })
+    }
+
+    fn rewrap_one(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) -> Result<(), CommandError> {
+        let row = ctx.get(&table::entry(self.id, at.slot, at.seq))?;
+        let Some((meta, encoded)) = row.and_then(|r| read_entry_row(&r).ok()) else {
+            return Ok(());
+        };
+        let Some(before) = self.chain_before(at) else {
+            return Ok(());
+        };
+        let mut w = Writer::new();
+        w.put(&before).count(0).put(&encoded);
+        self.made_rewraps.insert((super::REWRAP, at.slot, at.seq));
+        self.seal_entry(ctx, at, meta.class, PF_REWRAP, &w.finish(), None)
+    }
+
+    /// Chain over the author's entries before this one; `None` if one of them is not here.
+    fn chain_before(&self, at: EntryRef) -> Option<[u8; 32]> {
+        let before = (1..at.seq).map(|seq| self.entries.get(&EntryRef { slot: at.slot, seq }));
+        before
+            .map(|m| m.map(|m| m.hash))
+            .try_fold([0u8; 32], |chain, hash| Some(chain_next(&chain, &hash?)))
+    }
+}
