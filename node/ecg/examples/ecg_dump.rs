@@ -65,7 +65,7 @@ fn json(imported: &Imported) -> String {
     let seconds: Vec<String> = measured.r_peaks.iter().map(ToString::to_string).collect();
     let warnings: Vec<String> = imported.warnings.iter().map(|warning| format!("\"{warning}\"")).collect();
     format!(
-        r#"{{"format":"{:?}","rate":[{},{}],"n":{},"blake3":"{}","leads":[{}],"warnings":[{}],"measured":{{"rate_bpm":{:?},"pr_ms":{},"qrs_ms":{},"qt_ms":{},"text":"{}","r_peaks":[{}]}}}}"#,
+        r#"{{"format":"{:?}","rate":[{},{}],"n":{},"blake3":"{}","leads":[{}],"warnings":[{}],"measured":{{"rate_bpm":{:?},"pr_ms":{},"qrs_ms":{},"qt_ms":{},"st_uv":[{}],"text":"{}","r_peaks":[{}]}}}}"#,
         imported.format,
         record.rate_hz().num(),
         record.rate_hz().den(),
@@ -77,6 +77,7 @@ fn json(imported: &Imported) -> String {
         measured.pr_ms,
         measured.qrs_ms,
         measured.qt_ms,
+        measured.st_uv.map(|uv| uv.map_or("null".to_owned(), |uv| format!("{uv:.1}"))).join(","),
         measured.st_text(),
         seconds.join(","),
     )
