@@ -14,7 +14,7 @@
 mod random;
 
 use crate::record::{About, CivilTime, EcgRecord, Lead, LeadName, Patient, Ratio, Scale};
-use random::Random;
+pub(crate) use random::Random;
 
 /// What to invent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod dicom;
+pub mod digest;
+pub mod draw;
 pub mod generate;
 mod import;
 pub mod limits;
