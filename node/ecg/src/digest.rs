@@ -188,9 +188,10 @@ fn cut_device(text: &str) -> Option<String> {
 #[must_use]
 pub fn encode(digest: &Digest) -> [u8; DIGEST_BYTES] {
     let offset = digest.captured.and_then(|time| time.utc_offset_min());
-    let flags = u8::from(digest.invented) * INVENTED
-        | u8::from(digest.captured.is_some()) * TIME_KNOWN
-        | u8::from(offset.is_some()) * OFFSET_KNOWN;
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    let flags = flag(digest.invented, INVENTED)
+        | flag(digest.captured.is_some(), TIME_KNOWN)
+        | flag(offset.is_some(), OFFSET_KNOWN);
     let leads = digest.leads & TWELVE_BITS;
     let mut out = Vec::with_capacity(DIGEST_BYTES);
     out.extend([VERSION, flags]);
