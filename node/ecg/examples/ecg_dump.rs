@@ -11,14 +11,18 @@ use std::error::Error;
 use std::path::Path;
 
 use aidmesh_ecg::generate::{Rhythm, generate};
-use aidmesh_ecg::{Imported, Lead, NamedFile, companions, dicom, import, measure};
+use aidmesh_ecg::{Imported, Lead, Measurement, NamedFile, companions, dicom, import, measure};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [path] => path.to_owned(),
         ["--generate", kind, seed, out] => {
-            let rhythm = if kind == "inferior" { Rhythm::InferiorStemi } else { Rhythm::Sinus };
+            let rhythm = if kind == "inferior" {
+                Rhythm::InferiorStemi
+            } else {
+                Rhythm::Sinus
+            };
             let record = generate(rhythm, 10, seed.parse()?, 500, 10);
             std::fs::write(out, dicom::write(&record)?)?;
             out.to_owned()
@@ -30,13 +34,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn read(path: &Path) -> Result<Imported, Box<dyn Error>> {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
     let mut files = vec![(name(path), std::fs::read(path)?)];
     for companion in companions(&files[0].1)? {
         let bytes = std::fs::read(path.with_file_name(&companion))?;
         files.push((companion, bytes));
     }
-    let files: Vec<NamedFile<'_>> = files.iter().map(|(name, bytes)| NamedFile { name, bytes }).collect();
+    let files: Vec<NamedFile<'_>> = files
+        .iter()
+        .map(|(name, bytes)| NamedFile { name, bytes })
+        .collect();
     Ok(import(&files)?)
 }
 
@@ -47,7 +58,11 @@ fn json(imported: &Imported) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut rows = Vec::new();
     for lead in leads {
-        let bytes: Vec<u8> = lead.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let bytes: Vec<u8> = lead
+            .samples
+            .iter()
+            .flat_map(|sample| sample.to_le_bytes())
+            .collect();
         hasher.update(&bytes);
         let sum: i64 = lead.samples.iter().map(|&sample| i64::from(sample)).sum();
         let scale = lead.scale;
@@ -61,24 +76,37 @@ fn json(imported: &Imported) -> String {
             scale.offset_uv.den(),
         ));
     }
-    let measured = measure(record);
-    let seconds: Vec<String> = measured.r_peaks.iter().map(ToString::to_string).collect();
-    let warnings: Vec<String> = imported.warnings.iter().map(|warning| format!("\"{warning}\"")).collect();
-    format!(
-        r#"{{"format":"{:?}","rate":[{},{}],"n":{},"blake3":"{}","leads":[{}],"warnings":[{}],"measured":{{"rate_bpm":{:?},"pr_ms":{},"qrs_ms":{},"qt_ms":{},"st_uv":[{}],"text":"{}","r_peaks":[{}]}}}}"#,
+    let warnings: Vec<String> = imported
+        .warnings
+        .iter()
+        .map(|warning| format!("\"{warning}\""))
+        .collect();
+    let head = format!(
+        r#""format":"{:?}","rate":[{},{}],"n":{},"blake3":"{}""#,
         imported.format,
         record.rate_hz().num(),
         record.rate_hz().den(),
         record.samples_per_lead(),
         hasher.finalize().to_hex(),
-        rows.join(","),
-        warnings.join(","),
-        measured.heart_rate_bpm.unwrap_or(0.0),
-        measured.pr_ms,
-        measured.qrs_ms,
-        measured.qt_ms,
-        measured.st_uv.map(|uv| uv.map_or("null".to_owned(), |uv| format!("{uv:.1}"))).join(","),
-        measured.st_text(),
-        seconds.join(","),
+    );
+    let (rows, warnings) = (rows.join(","), warnings.join(","));
+    let measured = measured_json(&measure(record));
+    format!(r#"{{{head},"leads":[{rows}],"warnings":[{warnings}],"measured":{measured}}}"#)
+}
+
+fn measured_json(measured: &Measurement) -> String {
+    let peaks: Vec<String> = measured.r_peaks.iter().map(ToString::to_string).collect();
+    let st_uv = measured
+        .st_uv
+        .map(|uv| uv.map_or("null".to_owned(), |uv| format!("{uv:.1}")))
+        .join(",");
+    let (rate_bpm, peaks) = (measured.heart_rate_bpm.unwrap_or(0.0), peaks.join(","));
+    let Measurement {
+        pr_ms, qrs_ms, qt_ms, ..
+    } = measured;
+    let intervals = format!(r#""pr_ms":{pr_ms},"qrs_ms":{qrs_ms},"qt_ms":{qt_ms}"#);
+    let text = measured.st_text();
+    format!(
+        r#"{{"rate_bpm":{rate_bpm:?},{intervals},"st_uv":[{st_uv}],"text":"{text}","r_peaks":[{peaks}]}}"#
     )
 }

@@ -50,20 +50,32 @@ pub(crate) fn read(files: &[NamedFile<'_>], index: usize) -> Result<Parsed, Impo
     let rows = rows(group)?;
     let channels = items(group, tags::CHANNEL_DEFINITION_SEQUENCE);
     if channels.len() != rows.len() {
-        return Err(ImportError::DicomWaveform("the channel definitions do not match the channel count"));
+        return Err(ImportError::DicomWaveform(
+            "the channel definitions do not match the channel count",
+        ));
     }
     let gap = padding(group);
     let mut leads = Vec::with_capacity(rows.len());
     for (channel, samples) in channels.iter().zip(rows) {
         let file_channel = leads.len() as u16;
         let name = lead_name(channel, leads.len(), &mut warnings);
-        leads.push(Lead { name, samples, scale: scale(channel)?, gap, file_channel });
+        leads.push(Lead {
+            name,
+            samples,
+            scale: scale(channel)?,
+            gap,
+            file_channel,
+        });
     }
     let rate = decimal(group, tags::SAMPLING_FREQUENCY);
     let rate_hz = rate.ok_or(ImportError::DicomWaveform("no sampling frequency"))?;
     let about = about(&file, channels, &mut warnings);
     let record = EcgRecord::new(rate_hz, leads, about)?;
-    Ok(Parsed { record, used: vec![index], warnings })
+    Ok(Parsed {
+        record,
+        used: vec![index],
+        warnings,
+    })
 }
 
 /// The group labelled as rhythm, else the first original one, else the first.
@@ -74,12 +86,19 @@ fn rhythm(groups: &[InMemDicomObject]) -> Option<&InMemDicomObject> {
     let original = |group: &&InMemDicomObject| has(group, tags::WAVEFORM_ORIGINALITY, "ORIGINAL");
     let labelled = |group: &&InMemDicomObject| has(group, tags::MULTIPLEX_GROUP_LABEL, "RHYTHM");
     let labelled_original = groups.iter().find(|group| original(group) && labelled(group));
-    labelled_original.or_else(|| groups.iter().find(original)).or_else(|| groups.first())
+    labelled_original
+        .or_else(|| groups.iter().find(original))
+        .or_else(|| groups.first())
 }
 
 /// The interleaved samples, one row per channel.
 fn rows(group: &InMemDicomObject) -> Result<Vec<Vec<i32>>, ImportError> {
-    let number = |tag| group.get(tag).and_then(|element| element.to_int::<u32>().ok()).map(|n| n as usize);
+    let number = |tag| {
+        group
+            .get(tag)
+            .and_then(|element| element.to_int::<u32>().ok())
+            .map(|n| n as usize)
+    };
     let channels = number(tags::NUMBER_OF_WAVEFORM_CHANNELS);
     let channels = channels.ok_or(ImportError::DicomWaveform("no channel count"))?;
     let samples = number(tags::NUMBER_OF_WAVEFORM_SAMPLES);
@@ -91,13 +110,24 @@ fn rows(group: &InMemDicomObject) -> Result<Vec<Vec<i32>>, ImportError> {
     }
     let signed = text(group, tags::WAVEFORM_SAMPLE_INTERPRETATION).is_some_and(|text| text == "SS");
     if number(tags::WAVEFORM_BITS_ALLOCATED) != Some(16) || !signed {
-        return Err(ImportError::Unsupported("dicom samples that are not 16-bit signed"));
+        return Err(ImportError::Unsupported(
+            "dicom samples that are not 16-bit signed",
+        ));
     }
     let stream = words(group, tags::WAVEFORM_DATA).ok_or(ImportError::DicomWaveform("no samples"))?;
     if stream.len() != channels * samples {
-        return Err(ImportError::DicomWaveform("the number of samples is not what the file says"));
+        return Err(ImportError::DicomWaveform(
+            "the number of samples is not what the file says",
+        ));
     }
-    let row = |channel: usize| stream.iter().skip(channel).step_by(channels).map(|&s| i32::from(s)).collect();
+    let row = |channel: usize| {
+        stream
+            .iter()
+            .skip(channel)
+            .step_by(channels)
+            .map(|&s| i32::from(s))
+            .collect()
+    };
     Ok((0..channels).map(row).collect())
 }
 
@@ -106,24 +136,32 @@ fn words(object: &InMemDicomObject, tag: Tag) -> Option<Vec<i16>> {
     match object.get(tag)?.value().primitive()? {
         PrimitiveValue::U16(words) => Some(words.iter().map(|&word| word as i16).collect()),
         PrimitiveValue::I16(words) => Some(words.to_vec()),
-        PrimitiveValue::U8(bytes) if bytes.len() % 2 == 0 => {
-            Some(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
-        }
+        PrimitiveValue::U8(bytes) if bytes.len() % 2 == 0 => Some(
+            bytes
+                .chunks_exact(2)
+                .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+                .collect(),
+        ),
         _ => None,
     }
 }
 
 fn padding(group: &InMemDicomObject) -> Option<i32> {
-    words(group, tags::WAVEFORM_PADDING_VALUE)?.first().map(|&word| i32::from(word))
+    words(group, tags::WAVEFORM_PADDING_VALUE)?
+        .first()
+        .map(|&word| i32::from(word))
 }
 
 /// Sensitivity times correction factor, and the baseline, in microvolts
 /// (PS3.3 C.10.9.1.4: physical = sample * sensitivity * correction + baseline).
 fn scale(channel: &InMemDicomObject) -> Result<Scale, ImportError> {
     let fault = ImportError::DicomWaveform;
-    let sensitivity = decimal(channel, tags::CHANNEL_SENSITIVITY).ok_or(fault("a channel without calibration"))?;
+    let sensitivity =
+        decimal(channel, tags::CHANNEL_SENSITIVITY).ok_or(fault("a channel without calibration"))?;
     let units = items(channel, tags::CHANNEL_SENSITIVITY_UNITS_SEQUENCE).first();
-    let units = units.and_then(|item| text(item, tags::CODE_VALUE)).unwrap_or_default();
+    let units = units
+        .and_then(|item| text(item, tags::CODE_VALUE))
+        .unwrap_or_default();
     let unit_uv = match units.as_str() {
         "uV" => Some(Ratio::ONE),
         "mV" => Some(Ratio::whole(1000)),
@@ -138,9 +176,16 @@ fn scale(channel: &InMemDicomObject) -> Result<Scale, ImportError> {
     let correction = optional(tags::CHANNEL_SENSITIVITY_CORRECTION_FACTOR, Ratio::ONE)?;
     let baseline = optional(tags::CHANNEL_BASELINE, Ratio::ZERO)?;
     let in_uv = |value: Ratio| unit_uv.and_then(|unit| value.times(unit));
-    let lsb_uv = sensitivity.times(correction).and_then(in_uv).ok_or(fault("calibration has too many digits"))?;
+    let lsb_uv = sensitivity
+        .times(correction)
+        .and_then(in_uv)
+        .ok_or(fault("calibration has too many digits"))?;
     let offset_uv = in_uv(baseline).ok_or(fault("baseline has too many digits"))?;
-    Ok(Scale { zero: 0, lsb_uv, offset_uv })
+    Ok(Scale {
+        zero: 0,
+        lsb_uv,
+        offset_uv,
+    })
 }
 
 /// The lead by code; by words where the code is unknown.
@@ -157,7 +202,10 @@ fn lead_name(channel: &InMemDicomObject, index: usize, warnings: &mut Vec<Warnin
         && words.standard_index().is_some()
         && words != code
     {
-        warnings.push(Warning::LeadNameDiffers { code: code.to_string(), words: words.to_string() });
+        warnings.push(Warning::LeadNameDiffers {
+            code: code.to_string(),
+            words: words.to_string(),
+        });
     }
     code
 }
@@ -185,7 +233,8 @@ fn about(file: &InMemDicomObject, channels: &[InMemDicomObject], warnings: &mut 
     if when.is_some() && captured.is_none() {
         warnings.push(Warning::CaptureTime);
     }
-    let device = [tags::MANUFACTURER, tags::MANUFACTURER_MODEL_NAME].map(|tag| text(file, tag).unwrap_or_default());
+    let device =
+        [tags::MANUFACTURER, tags::MANUFACTURER_MODEL_NAME].map(|tag| text(file, tag).unwrap_or_default());
     let patient = Patient {
         name: text(file, tags::PATIENT_NAME),
         id: text(file, tags::PATIENT_ID),
@@ -209,7 +258,9 @@ fn about(file: &InMemDicomObject, channels: &[InMemDicomObject], warnings: &mut 
 
 fn annotations(file: &InMemDicomObject, warnings: &mut Vec<Warning>) -> Vec<String> {
     let notes = items(file, tags::WAVEFORM_ANNOTATION_SEQUENCE).iter();
-    let mut lines: Vec<String> = notes.filter_map(|note| text(note, tags::UNFORMATTED_TEXT_VALUE)).collect();
+    let mut lines: Vec<String> = notes
+        .filter_map(|note| text(note, tags::UNFORMATTED_TEXT_VALUE))
+        .collect();
     if lines.len() > limits::TEXT_LINES_MAX {
         lines.truncate(limits::TEXT_LINES_MAX);
         warnings.push(Warning::TextCut);
@@ -219,7 +270,11 @@ fn annotations(file: &InMemDicomObject, warnings: &mut Vec<Warning>) -> Vec<Stri
 
 /// `0.05-150 Hz, notch 50 Hz` from the filter fields of a channel.
 fn filter(channel: &InMemDicomObject) -> Option<String> {
-    let hz = |tag| decimal(channel, tag).filter(|hz| !hz.is_zero()).and_then(|hz| hz.to_decimal(12));
+    let hz = |tag| {
+        decimal(channel, tag)
+            .filter(|hz| !hz.is_zero())
+            .and_then(|hz| hz.to_decimal(12))
+    };
     let low = hz(tags::FILTER_LOW_FREQUENCY);
     let high = hz(tags::FILTER_HIGH_FREQUENCY);
     let band = match (low, high) {
@@ -229,7 +284,11 @@ fn filter(channel: &InMemDicomObject) -> Option<String> {
         (None, None) => String::new(),
     };
     let notch = hz(tags::NOTCH_FILTER_FREQUENCY).map(|hz| format!("notch {hz} Hz"));
-    let parts: Vec<String> = [Some(band), notch].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<String> = [Some(band), notch]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
@@ -256,7 +315,11 @@ fn date_time(text: &str) -> Option<CivilTime> {
     if !whole.is_ascii() || !whole.bytes().all(|byte| byte.is_ascii_digit()) || whole.len() < 10 {
         return None;
     }
-    let part = |from: usize| whole.get(from..from + 2).map_or(Some(0_u32), |two| two.parse().ok());
+    let part = |from: usize| {
+        whole
+            .get(from..from + 2)
+            .map_or(Some(0_u32), |two| two.parse().ok())
+    };
     let (hour, minute, second) = (part(8)?, part(10)?, part(12)?);
     if minute > 59 || second > 59 || whole.len() > 14 || whole.len() % 2 != 0 {
         return None;
@@ -272,7 +335,9 @@ fn date_time(text: &str) -> Option<CivilTime> {
 }
 
 fn utc_offset_min(text: &str) -> Option<i16> {
-    let digits = text.get(1..5).filter(|digits| text.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = text
+        .get(1..5)
+        .filter(|digits| text.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit()))?;
     let minutes = digits.get(..2)?.parse::<i16>().ok()? * 60 + digits.get(2..)?.parse::<i16>().ok()?;
     Some(if text.starts_with('-') { -minutes } else { minutes })
 }

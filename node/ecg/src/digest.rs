@@ -19,7 +19,7 @@
 //! | 31 | 2 | heart rate, 0.1 per minute; 0 = not measured |
 //! | 33 | 2 | RR irregularity (RMSSD / mean RR), 0.1 %; 65535 = not measured |
 //! | 35 | 6 | PR, QRS, QT, ms (3 x u16); 0 = not measured |
-//! | 41 | 24 | ST at J + 60 ms in I, II, III, aVR, aVL, aVF, V1..V6, 10 uV (12 x i16); -32768 = not measured |
+//! | 41 | 24 | ST at J + 60 ms, standard order, 10 uV (12 x i16); -32768 = not measured |
 //! | 65 | 2 | leads that meet the ST elevation thresholds, bits as at 20 |
 //! | 67 | 1 | age, years; 255 = unknown |
 //! | 68 | 1 | sex: 0 unknown, 1 female, 2 male, 3 other |
@@ -121,10 +121,16 @@ impl Digest {
     #[must_use]
     pub fn new(record: &EcgRecord, measured: &Measurement, originals: [u8; 8]) -> Self {
         let index = |name: &LeadName| name.standard_index();
-        let standard = record.leads().iter().filter(|lead| index(&lead.name).is_some()).count();
+        let standard = record
+            .leads()
+            .iter()
+            .filter(|lead| index(&lead.name).is_some())
+            .count();
         let mask = |pick: &dyn Fn(&measure::Quality) -> bool| {
             let leads = record.leads().iter().zip(&measured.quality);
-            let bits = leads.filter(|(_, quality)| pick(quality)).filter_map(|(lead, _)| index(&lead.name));
+            let bits = leads
+                .filter(|(_, quality)| pick(quality))
+                .filter_map(|(lead, _)| index(&lead.name));
             bits.fold(0_u16, |mask, bit| mask | 1 << bit)
         };
         let elevated = (0..12).filter(|bit| measured.st_elevation[*bit]);
@@ -140,7 +146,9 @@ impl Digest {
             noisy: mask(&|quality| quality.noisy),
             beats: measured.r_peaks.len().min(usize::from(u16::MAX)) as u16,
             heart_rate_dbpm: measured.heart_rate_bpm.map(|bpm| to_u16(bpm * 10.0).max(1)),
-            rr_irregularity_permille: measured.rr_irregularity.map(|part| to_u16(part * 1000.0).min(u16::MAX - 1)),
+            rr_irregularity_permille: measured
+                .rr_irregularity
+                .map(|part| to_u16(part * 1000.0).min(u16::MAX - 1)),
             pr_ms: measured.pr_ms,
             qrs_ms: measured.qrs_ms,
             qt_ms: measured.qt_ms,
@@ -172,14 +180,20 @@ fn to_u16(value: f64) -> u16 {
 
 /// To the nearest whole number, halves away from 0, never the value for "not measured".
 fn to_i16(value: f64) -> i16 {
-    let rounded = if value < 0.0 { (value - 0.5) as i16 } else { (value + 0.5) as i16 };
+    let rounded = if value < 0.0 {
+        (value - 0.5) as i16
+    } else {
+        (value + 0.5) as i16
+    };
     rounded.max(i16::MIN + 1)
 }
 
 fn cut_device(text: &str) -> Option<String> {
     let clean: String = text.chars().filter(|c| !c.is_control()).collect();
     let clean = clean.trim();
-    let end = (0..=clean.len().min(DEVICE_BYTES)).rev().find(|end| clean.is_char_boundary(*end))?;
+    let end = (0..=clean.len().min(DEVICE_BYTES))
+        .rev()
+        .find(|end| clean.is_char_boundary(*end))?;
     let cut = clean[..end].trim();
     (!cut.is_empty()).then(|| cut.to_owned())
 }
@@ -240,7 +254,11 @@ pub fn decode(bytes: &[u8]) -> Result<Digest, DigestError> {
     let leads = u16_at(bytes, 20);
     let mask = |at: usize, of: u16| {
         let mask = u16_at(bytes, at);
-        if mask & !of == 0 { Ok(mask) } else { Err(DigestError::Field(at)) }
+        if mask & !of == 0 {
+            Ok(mask)
+        } else {
+            Err(DigestError::Field(at))
+        }
     };
     let heart_rate = u16_at(bytes, 31);
     let irregularity = u16_at(bytes, 33);
@@ -302,7 +320,10 @@ fn captured(bytes: &[u8; DIGEST_BYTES]) -> Result<Option<CivilTime>, DigestError
 
 fn device(bytes: &[u8; DIGEST_BYTES]) -> Result<Option<String>, DigestError> {
     let field = &bytes[78..];
-    let end = field.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let end = field
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
     let text = std::str::from_utf8(&field[..end]).map_err(|_| DigestError::Field(78))?;
     let device = cut_device(text);
     if device.as_deref().unwrap_or("") != text {

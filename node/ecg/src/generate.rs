@@ -44,21 +44,61 @@ struct Wave {
 
 /// P, Q, R, S and T of a heart in the usual position.
 const BEAT: [Wave; 6] = [
-    Wave { at_s: -0.160, width_s: 0.022, mv: [0.07, 0.13, 0.04, 0.06, 0.07, 0.07, 0.07, 0.06] },
-    Wave { at_s: -0.026, width_s: 0.008, mv: [-0.05, -0.06, 0.0, 0.0, -0.02, -0.05, -0.08, -0.07] },
-    Wave { at_s: 0.0, width_s: 0.011, mv: [0.55, 1.00, 0.22, 0.45, 0.85, 1.35, 1.30, 1.00] },
-    Wave { at_s: 0.028, width_s: 0.010, mv: [-0.10, -0.15, -0.85, -1.15, -0.70, -0.40, -0.18, -0.06] },
-    Wave { at_s: 0.265, width_s: 0.045, mv: [0.16, 0.24, -0.04, 0.28, 0.34, 0.32, 0.26, 0.20] },
-    Wave { at_s: 0.305, width_s: 0.028, mv: [0.06, 0.09, -0.01, 0.10, 0.12, 0.12, 0.10, 0.08] },
+    Wave {
+        at_s: -0.160,
+        width_s: 0.022,
+        mv: [0.07, 0.13, 0.04, 0.06, 0.07, 0.07, 0.07, 0.06],
+    },
+    Wave {
+        at_s: -0.026,
+        width_s: 0.008,
+        mv: [-0.05, -0.06, 0.0, 0.0, -0.02, -0.05, -0.08, -0.07],
+    },
+    Wave {
+        at_s: 0.0,
+        width_s: 0.011,
+        mv: [0.55, 1.00, 0.22, 0.45, 0.85, 1.35, 1.30, 1.00],
+    },
+    Wave {
+        at_s: 0.028,
+        width_s: 0.010,
+        mv: [-0.10, -0.15, -0.85, -1.15, -0.70, -0.40, -0.18, -0.06],
+    },
+    Wave {
+        at_s: 0.265,
+        width_s: 0.045,
+        mv: [0.16, 0.24, -0.04, 0.28, 0.34, 0.32, 0.26, 0.20],
+    },
+    Wave {
+        at_s: 0.305,
+        width_s: 0.028,
+        mv: [0.06, 0.09, -0.01, 0.10, 0.12, 0.12, 0.10, 0.08],
+    },
 ];
 
 /// An acute inferior injury: a plateau from the J point into the T wave. With
 /// I -0.12 mV and II +0.22 mV, III is +0.34, aVF +0.28 and aVL -0.23 mV.
 const INFERIOR_INJURY: [Wave; 4] = [
-    Wave { at_s: 0.075, width_s: 0.022, mv: [-0.09, 0.16, -0.02, -0.08, -0.06, -0.03, 0.01, 0.02] },
-    Wave { at_s: 0.120, width_s: 0.030, mv: [-0.09, 0.17, -0.02, -0.08, -0.06, -0.03, 0.01, 0.02] },
-    Wave { at_s: 0.175, width_s: 0.035, mv: [-0.09, 0.17, -0.02, -0.08, -0.06, -0.03, 0.01, 0.02] },
-    Wave { at_s: 0.235, width_s: 0.040, mv: [-0.10, 0.18, 0.0, -0.06, -0.04, -0.02, 0.01, 0.02] },
+    Wave {
+        at_s: 0.075,
+        width_s: 0.022,
+        mv: [-0.09, 0.16, -0.02, -0.08, -0.06, -0.03, 0.01, 0.02],
+    },
+    Wave {
+        at_s: 0.120,
+        width_s: 0.030,
+        mv: [-0.09, 0.17, -0.02, -0.08, -0.06, -0.03, 0.01, 0.02],
+    },
+    Wave {
+        at_s: 0.175,
+        width_s: 0.035,
+        mv: [-0.09, 0.17, -0.02, -0.08, -0.06, -0.03, 0.01, 0.02],
+    },
+    Wave {
+        at_s: 0.235,
+        width_s: 0.040,
+        mv: [-0.10, 0.18, 0.0, -0.06, -0.04, -0.02, 0.01, 0.02],
+    },
 ];
 
 /// Invents a record of the twelve leads.
@@ -81,11 +121,16 @@ pub fn generate(kind: Rhythm, noise_uv: u32, seed: u64, rate_hz: u32, seconds: u
         let mut row = vec![0.0; count];
         add_beats(&mut row, kind, channel, &beats, f64::from(rate_hz));
         add_noise(&mut row, &mut random, noise_mv, f64::from(rate_hz));
-        measured.push(row.iter().map(|mv| libm::round(mv * 1000.0 / LSB_UV as f64) as i32).collect());
+        measured.push(
+            row.iter()
+                .map(|mv| libm::round(mv * 1000.0 / LSB_UV as f64) as i32)
+                .collect(),
+        );
     }
     let leads = twelve(measured);
     let about = about(kind, seed, &mut random);
-    EcgRecord::new(Ratio::whole(i64::from(rate_hz)), leads, about).expect("twelve leads of one length within limits")
+    EcgRecord::new(Ratio::whole(i64::from(rate_hz)), leads, about)
+        .expect("twelve leads of one length within limits")
 }
 
 /// R times in seconds, from before the start to after the end. The interval
@@ -138,7 +183,10 @@ fn add_noise(row: &mut [f64], random: &mut Random, noise_mv: f64, rate_hz: f64) 
 fn twelve(measured: Vec<Vec<i32>>) -> Vec<Lead> {
     let (one, two) = (measured[0].clone(), measured[1].clone());
     let limb = |derive: fn(i32, i32) -> i32| -> Vec<i32> {
-        one.iter().zip(&two).map(|(&one, &two)| derive(one, two)).collect()
+        one.iter()
+            .zip(&two)
+            .map(|(&one, &two)| derive(one, two))
+            .collect()
     };
     let derived = [
         limb(|one, two| two - one),
@@ -174,7 +222,10 @@ fn about(kind: Rhythm, seed: u64, random: &mut Random) -> About {
         device: Some("Aidmesh (invented ECG)".to_owned()),
         device_text: vec![INVENTED_TEXT.to_owned(), format!("{what}, seed {seed}")],
         filter: None,
-        patient: Patient { name: Some("INVENTED".to_owned()), ..Patient::default() },
+        patient: Patient {
+            name: Some("INVENTED".to_owned()),
+            ..Patient::default()
+        },
         invented: true,
     }
 }

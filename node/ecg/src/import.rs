@@ -212,8 +212,12 @@ pub fn originals_hash(files: &[NamedFile<'_>]) -> [u8; 32] {
     sorted.sort_by_key(|file| file.name);
     let mut hasher = blake3::Hasher::new_derive_key("aidmesh.ecg.originals.v1");
     for file in sorted {
-        hasher.update(&(file.name.len() as u32).to_le_bytes()).update(file.name.as_bytes());
-        hasher.update(&(file.bytes.len() as u64).to_le_bytes()).update(file.bytes);
+        hasher
+            .update(&(file.name.len() as u32).to_le_bytes())
+            .update(file.name.as_bytes());
+        hasher
+            .update(&(file.bytes.len() as u64).to_le_bytes())
+            .update(file.bytes);
     }
     *hasher.finalize().as_bytes()
 }
@@ -236,14 +240,23 @@ fn check_amount(files: &[NamedFile<'_>]) -> Result<(), ImportError> {
 /// Refuses `found` above `max`.
 pub(crate) fn check_count(what: &'static str, found: usize, max: usize) -> Result<(), ImportError> {
     if found > max {
-        return Err(ImportError::TooMany { what, found: found as u64, max: max as u64 });
+        return Err(ImportError::TooMany {
+            what,
+            found: found as u64,
+            max: max as u64,
+        });
     }
     Ok(())
 }
 
 /// Text from a file, made safe to show: control characters removed, cut to the limit.
 pub(crate) fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(limits::TEXT_CHARS_MAX).collect::<String>().trim().to_owned()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(limits::TEXT_CHARS_MAX)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// [`cut`], and `None` for nothing.

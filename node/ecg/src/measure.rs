@@ -53,9 +53,17 @@ pub struct Measurement {
 #[must_use]
 pub fn measure(record: &EcgRecord) -> Measurement {
     let hz = record.rate_hz().to_f64();
-    let rows: Vec<Vec<f64>> = record.leads().iter().map(crate::record::Lead::microvolts).collect();
-    let quality: Vec<Quality> =
-        record.leads().iter().zip(&rows).map(|(lead, row)| quality::of(lead, row, hz)).collect();
+    let rows: Vec<Vec<f64>> = record
+        .leads()
+        .iter()
+        .map(crate::record::Lead::microvolts)
+        .collect();
+    let quality: Vec<Quality> = record
+        .leads()
+        .iter()
+        .zip(&rows)
+        .map(|(lead, row)| quality::of(lead, row, hz))
+        .collect();
     let usable = usable_rows(record, &rows, &quality);
     let r_peaks = qrs::detect(&usable, hz);
     let mut measured = Measurement {
@@ -109,13 +117,27 @@ fn usable_rows<'a>(record: &EcgRecord, rows: &'a [Vec<f64>], quality: &[Quality]
         return clean;
     }
     let noisy = pick(&|standard, quality| standard && !quality.flat);
-    if noisy.is_empty() { pick(&|_, quality| !quality.flat) } else { noisy }
+    if noisy.is_empty() {
+        pick(&|_, quality| !quality.flat)
+    } else {
+        noisy
+    }
 }
 
-fn measure_beat(record: &EcgRecord, rows: &[Vec<f64>], usable: &[&[f64]], hz: f64, measured: &mut Measurement) {
-    let Some(alignment) = beat::align(usable, &measured.r_peaks, hz) else { return };
+fn measure_beat(
+    record: &EcgRecord,
+    rows: &[Vec<f64>],
+    usable: &[&[f64]],
+    hz: f64,
+    measured: &mut Measurement,
+) {
+    let Some(alignment) = beat::align(usable, &measured.r_peaks, hz) else {
+        return;
+    };
     let reference: Vec<Vec<f64>> = usable.iter().map(|row| alignment.median(row)).collect();
-    let Some(bounds) = beat::boundaries(&reference, &alignment, hz) else { return };
+    let Some(bounds) = beat::boundaries(&reference, &alignment, hz) else {
+        return;
+    };
     let ms = |samples: usize| (samples as f64 * 1000.0 / hz + 0.5) as u16;
     measured.qrs_ms = ms(bounds.j_point - bounds.qrs_onset);
     measured.pr_ms = bounds.p_onset.map_or(0, |onset| ms(bounds.qrs_onset - onset));
@@ -133,17 +155,26 @@ fn heart_rate(r_peaks: &[usize], hz: f64) -> Option<f64> {
     if r_peaks.len() < BEATS_MIN {
         return None;
     }
-    let mut intervals: Vec<f64> = r_peaks.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+    let mut intervals: Vec<f64> = r_peaks
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) as f64)
+        .collect();
     Some(60.0 * hz / median(&mut intervals))
 }
 
 fn irregularity(r_peaks: &[usize]) -> Option<f64> {
-    let intervals: Vec<f64> = r_peaks.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+    let intervals: Vec<f64> = r_peaks
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) as f64)
+        .collect();
     if intervals.len() < BEATS_MIN {
         return None;
     }
     let mean = intervals.iter().sum::<f64>() / intervals.len() as f64;
-    let squares: f64 = intervals.windows(2).map(|pair| (pair[1] - pair[0]) * (pair[1] - pair[0])).sum();
+    let squares: f64 = intervals
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) * (pair[1] - pair[0]))
+        .sum();
     Some((squares / (intervals.len() - 1) as f64).sqrt() / mean)
 }
 

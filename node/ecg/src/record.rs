@@ -153,7 +153,11 @@ impl EcgRecord {
         for (index, lead) in leads.iter().enumerate() {
             if lead.samples.len() != expected {
                 let (lead, samples) = (lead.name.to_string(), lead.samples.len());
-                return Err(RecordError::Ragged { lead, samples, expected });
+                return Err(RecordError::Ragged {
+                    lead,
+                    samples,
+                    expected,
+                });
             }
             if leads[..index].iter().any(|other| other.name == lead.name) {
                 return Err(RecordError::LeadTwice(lead.name.to_string()));
@@ -162,8 +166,17 @@ impl EcgRecord {
                 return Err(RecordError::Scale(lead.name.to_string()));
             }
         }
-        leads.sort_by_key(|lead| (lead.name.standard_index().unwrap_or(usize::MAX), lead.file_channel));
-        Ok(Self { rate_hz, leads, about })
+        leads.sort_by_key(|lead| {
+            (
+                lead.name.standard_index().unwrap_or(usize::MAX),
+                lead.file_channel,
+            )
+        });
+        Ok(Self {
+            rate_hz,
+            leads,
+            about,
+        })
     }
 
     /// Samples per second, exactly as in the file.
@@ -205,7 +218,9 @@ impl EcgRecord {
         hasher.update(&(self.leads.len() as u32).to_le_bytes());
         for lead in &self.leads {
             let name = lead.name.to_string();
-            hasher.update(&(name.len() as u32).to_le_bytes()).update(name.as_bytes());
+            hasher
+                .update(&(name.len() as u32).to_le_bytes())
+                .update(name.as_bytes());
             hasher.update(&lead.scale.zero.to_le_bytes());
             hash_ratio(&mut hasher, lead.scale.lsb_uv);
             hash_ratio(&mut hasher, lead.scale.offset_uv);
@@ -221,7 +236,9 @@ impl EcgRecord {
 }
 
 fn hash_ratio(hasher: &mut blake3::Hasher, ratio: Ratio) {
-    hasher.update(&ratio.num().to_le_bytes()).update(&ratio.den().to_le_bytes());
+    hasher
+        .update(&ratio.num().to_le_bytes())
+        .update(&ratio.den().to_le_bytes());
 }
 
 impl Lead {
@@ -245,7 +262,11 @@ impl Scale {
     /// A scale without zero shift and offset.
     #[must_use]
     pub fn plain(lsb_uv: Ratio) -> Self {
-        Self { zero: 0, lsb_uv, offset_uv: Ratio::ZERO }
+        Self {
+            zero: 0,
+            lsb_uv,
+            offset_uv: Ratio::ZERO,
+        }
     }
 
     /// One sample in microvolts, rounded once per operation as `f64`.

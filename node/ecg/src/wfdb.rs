@@ -42,7 +42,11 @@ pub(crate) fn read(files: &[NamedFile<'_>], header_index: usize) -> Result<Parse
     }
     let about = about(&header, &mut warnings);
     let record = EcgRecord::new(header.rate_hz, leads, about)?;
-    Ok(Parsed { record, used, warnings })
+    Ok(Parsed {
+        record,
+        used,
+        warnings,
+    })
 }
 
 /// Names of the signal files, once each, in order.
@@ -65,7 +69,10 @@ fn find(files: &[NamedFile<'_>], name: &str) -> Result<usize, ImportError> {
 /// Files of a header without a sample count must agree on one.
 fn check_length(samples: &mut Option<usize>, found: usize) -> Result<(), ImportError> {
     if *samples.get_or_insert(found) != found {
-        return Err(ImportError::Header { line: 0, fault: "signal files are of different lengths" });
+        return Err(ImportError::Header {
+            line: 0,
+            fault: "signal files are of different lengths",
+        });
     }
     Ok(())
 }
@@ -89,7 +96,10 @@ fn to_lead(
     channel: usize,
     warnings: &mut Vec<Warning>,
 ) -> Result<Lead, ImportError> {
-    let fault = |fault| ImportError::Header { line: signal.line, fault };
+    let fault = |fault| ImportError::Header {
+        line: signal.line,
+        fault,
+    };
     let name = match cut_to_some(&signal.description) {
         Some(text) => LeadName::parse(&text),
         None => LeadName::Other(format!("signal {channel}")),
@@ -103,12 +113,28 @@ fn to_lead(
         "mv" => 1000,
         "uv" | "\u{b5}v" | "\u{3bc}v" => 1,
         "v" => 1_000_000,
-        _ => return Err(ImportError::Unsupported("a wfdb signal that is not in mV, uV or V")),
+        _ => {
+            return Err(ImportError::Unsupported(
+                "a wfdb signal that is not in mV, uV or V",
+            ));
+        }
     };
-    let lsb_uv = Ratio::whole(unit_uv).over(gain).ok_or(fault("gain has too many digits"))?;
-    let scale = Scale { zero: signal.baseline, lsb_uv, offset_uv: Ratio::ZERO };
+    let lsb_uv = Ratio::whole(unit_uv)
+        .over(gain)
+        .ok_or(fault("gain has too many digits"))?;
+    let scale = Scale {
+        zero: signal.baseline,
+        lsb_uv,
+        offset_uv: Ratio::ZERO,
+    };
     let file_channel = u16::try_from(channel).map_err(|_| fault("too many signals"))?;
-    Ok(Lead { name, samples, scale, gap: Some(signal.format.gap()), file_channel })
+    Ok(Lead {
+        name,
+        samples,
+        scale,
+        gap: Some(signal.format.gap()),
+        file_channel,
+    })
 }
 
 fn about(header: &Header, warnings: &mut Vec<Warning>) -> About {
@@ -119,7 +145,12 @@ fn about(header: &Header, warnings: &mut Vec<Warning>) -> About {
         warnings.push(Warning::TextCut);
     }
     let patient = patient(&header.comments);
-    About { captured: header.captured, device_text: header.comments.clone(), patient, ..About::default() }
+    About {
+        captured: header.captured,
+        device_text: header.comments.clone(),
+        patient,
+        ..About::default()
+    }
 }
 
 /// Age and sex from comments: `Age: 78` and `Sex: Male` (PTB, CinC challenges) or

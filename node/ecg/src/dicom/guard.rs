@@ -49,11 +49,20 @@ struct Walk<'a> {
 
 /// Checks a whole Part 10 file.
 pub(super) fn check(bytes: &[u8]) -> Result<(), ImportError> {
-    let mut walk = Walk { bytes, at: META_AT, explicit: true, elements: 0 };
+    let mut walk = Walk {
+        bytes,
+        at: META_AT,
+        explicit: true,
+        elements: 0,
+    };
     walk.explicit = match walk.meta()? {
         syntax::EXPLICIT_LE => true,
         syntax::IMPLICIT_LE => false,
-        _ => return Err(ImportError::Unsupported("a dicom transfer syntax other than plain little endian")),
+        _ => {
+            return Err(ImportError::Unsupported(
+                "a dicom transfer syntax other than plain little endian",
+            ));
+        }
     };
     walk.data_set()
 }
@@ -95,9 +104,17 @@ impl<'a> Walk<'a> {
             while open.last().is_some_and(|frame| frame.end == Some(self.at)) {
                 open.pop();
             }
-            let limit = open.iter().rev().find_map(|frame| frame.end).unwrap_or(self.bytes.len());
+            let limit = open
+                .iter()
+                .rev()
+                .find_map(|frame| frame.end)
+                .unwrap_or(self.bytes.len());
             if self.at >= self.bytes.len() {
-                return if open.is_empty() { Ok(()) } else { Err(broken("the file ends inside a sequence")) };
+                return if open.is_empty() {
+                    Ok(())
+                } else {
+                    Err(broken("the file ends inside a sequence"))
+                };
             }
             match open.last().map(|frame| (frame.is_item, frame.end)) {
                 Some((false, end)) => self.in_sequence(&mut open, end, limit)?,
@@ -108,10 +125,18 @@ impl<'a> Walk<'a> {
     }
 
     /// An item or the end of the sequence.
-    fn in_sequence(&mut self, open: &mut Vec<Frame>, end: Option<usize>, limit: usize) -> Result<(), ImportError> {
+    fn in_sequence(
+        &mut self,
+        open: &mut Vec<Frame>,
+        end: Option<usize>,
+        limit: usize,
+    ) -> Result<(), ImportError> {
         let (tag, length) = (self.tag()?, self.u32()?);
         match tag {
-            ITEM => open.push(Frame { is_item: true, end: self.end_of(length, limit)? }),
+            ITEM => open.push(Frame {
+                is_item: true,
+                end: self.end_of(length, limit)?,
+            }),
             SEQUENCE_END if end.is_none() && length == 0 => drop(open.pop()),
             _ => return Err(broken("no item where an item belongs")),
         }
@@ -148,6 +173,9 @@ impl<'a> Walk<'a> {
         }
         if header.length == UNDEFINED {
             return Err(broken("a value without a length"));
+        }
+        if !header.length.is_multiple_of(unit_bytes(header.vr)) {
+            return Err(broken("a value that is not a whole number of its units"));
         }
         self.end_of(header.length, limit)?;
         self.take(header.length as usize)?;
@@ -193,7 +221,10 @@ impl<'a> Walk<'a> {
 
     fn peek_tag(&self) -> Option<(u16, u16)> {
         let field = self.bytes.get(self.at..self.at.checked_add(4)?)?;
-        Some((u16::from_le_bytes([field[0], field[1]]), u16::from_le_bytes([field[2], field[3]])))
+        Some((
+            u16::from_le_bytes([field[0], field[1]]),
+            u16::from_le_bytes([field[2], field[3]]),
+        ))
     }
 
     fn tag(&mut self) -> Result<(u16, u16), ImportError> {
@@ -216,11 +247,41 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Bytes of one unit of a value. The library reads whole units and would go on
+/// in the middle of a value that ends in a part of one.
+fn unit_bytes(vr: VR) -> u32 {
+    match vr {
+        VR::US | VR::SS | VR::OW => 2,
+        VR::UL | VR::SL | VR::FL | VR::AT | VR::OF | VR::OL => 4,
+        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
+        _ => 1,
+    }
+}
+
 /// Value representations with a 16-bit length (PS3.5 7.1.2).
 fn short_length(vr: VR) -> bool {
     use VR::{AE, AS, AT, CS, DA, DS, DT, FD, FL, IS, LO, LT, PN, SH, SL, SS, ST, TM, UI, UL, US};
     matches!(
         vr,
-        AE | AS | AT | CS | DA | DS | DT | FL | FD | IS | LO | LT | PN | SH | SL | SS | ST | TM | UI | UL | US
+        AE | AS
+            | AT
+            | CS
+            | DA
+            | DS
+            | DT
+            | FL
+            | FD
+            | IS
+            | LO
+            | LT
+            | PN
+            | SH
+            | SL
+            | SS
+            | ST
+            | TM
+            | UI
+            | UL
+            | US
     )
 }

@@ -9,7 +9,15 @@ fn date_times_are_read_or_refused() {
     let time = date_time("20130125105919.1234-0130").unwrap();
     assert_eq!((time.time().3, time.utc_offset_min()), (123, Some(-90)));
     assert_eq!(date_time("2013012510").unwrap().time(), (10, 0, 0, 0));
-    for wrong in ["", "2013", "20131325105919", "20130125106019", "2013012510591", "20130125\u{e9}0", "20130125+1"] {
+    for wrong in [
+        "",
+        "2013",
+        "20131325105919",
+        "20130125106019",
+        "2013012510591",
+        "20130125\u{e9}0",
+        "20130125+1",
+    ] {
         assert_eq!(date_time(wrong), None, "{wrong}");
     }
 }

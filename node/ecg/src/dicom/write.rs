@@ -46,9 +46,16 @@ pub enum WriteError {
 /// See [`WriteError`]; generated records always fit.
 pub fn write(record: &EcgRecord) -> Result<Vec<u8>, WriteError> {
     let twelve = record.leads().len() == 12
-        && record.leads().iter().all(|lead| lead.name.standard_index().is_some())
+        && record
+            .leads()
+            .iter()
+            .all(|lead| lead.name.standard_index().is_some())
         && record.samples_per_lead() <= TWELVE_LEAD_SAMPLES_MAX;
-    let class = if twelve { uids::TWELVE_LEAD_ECG_WAVEFORM_STORAGE } else { uids::GENERAL_ECG_WAVEFORM_STORAGE };
+    let class = if twelve {
+        uids::TWELVE_LEAD_ECG_WAVEFORM_STORAGE
+    } else {
+        uids::GENERAL_ECG_WAVEFORM_STORAGE
+    };
     let mut object = InMemDicomObject::new_empty();
     put(&mut object, tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
     put(&mut object, tags::SOP_CLASS_UID, VR::UI, class);
@@ -78,11 +85,25 @@ pub fn write(record: &EcgRecord) -> Result<Vec<u8>, WriteError> {
 
 fn put_about(object: &mut InMemDicomObject, record: &EcgRecord) {
     let about = &record.about;
-    let maker = if about.invented { INVENTED_MANUFACTURER } else { about.device.as_deref().unwrap_or("") };
+    let maker = if about.invented {
+        INVENTED_MANUFACTURER
+    } else {
+        about.device.as_deref().unwrap_or("")
+    };
     put(object, tags::MANUFACTURER, VR::LO, &lo(maker));
     let patient = &about.patient;
-    put(object, tags::PATIENT_NAME, VR::PN, &lo(patient.name.as_deref().unwrap_or("")));
-    put(object, tags::PATIENT_ID, VR::LO, &lo(patient.id.as_deref().unwrap_or("")));
+    put(
+        object,
+        tags::PATIENT_NAME,
+        VR::PN,
+        &lo(patient.name.as_deref().unwrap_or("")),
+    );
+    put(
+        object,
+        tags::PATIENT_ID,
+        VR::LO,
+        &lo(patient.id.as_deref().unwrap_or("")),
+    );
     let sex = match patient.sex {
         Some(Sex::Female) => "F",
         Some(Sex::Male) => "M",
@@ -103,13 +124,22 @@ fn put_about(object: &mut InMemDicomObject, record: &EcgRecord) {
             let sign = if minutes < 0 { '-' } else { '+' };
             format!("{sign}{:02}{:02}", minutes.abs() / 60, minutes.abs() % 60)
         });
-        put(object, tags::ACQUISITION_DATE_TIME, VR::DT, &format!("{date}{time}{offset}"));
+        put(
+            object,
+            tags::ACQUISITION_DATE_TIME,
+            VR::DT,
+            &format!("{date}{time}{offset}"),
+        );
     }
     let notes = about.device_text.iter().map(|line| {
         let mut note = InMemDicomObject::new_empty();
         put(&mut note, tags::UNFORMATTED_TEXT_VALUE, VR::ST, line);
         let all_channels = PrimitiveValue::U16([1, 0].as_slice().into());
-        note.put(DataElement::new(tags::REFERENCED_WAVEFORM_CHANNELS, VR::US, all_channels));
+        note.put(DataElement::new(
+            tags::REFERENCED_WAVEFORM_CHANNELS,
+            VR::US,
+            all_channels,
+        ));
         note
     });
     let notes: Vec<InMemDicomObject> = notes.collect();
@@ -125,8 +155,17 @@ fn waveform(record: &EcgRecord) -> Result<InMemDicomObject, WriteError> {
     put(&mut group, tags::MULTIPLEX_GROUP_LABEL, VR::SH, "RHYTHM");
     put_u16(&mut group, tags::NUMBER_OF_WAVEFORM_CHANNELS, leads.len() as u16);
     let samples = PrimitiveValue::from(record.samples_per_lead() as u32);
-    group.put(DataElement::new(tags::NUMBER_OF_WAVEFORM_SAMPLES, VR::UL, samples));
-    put_ds(&mut group, tags::SAMPLING_FREQUENCY, record.rate_hz(), "the sampling rate")?;
+    group.put(DataElement::new(
+        tags::NUMBER_OF_WAVEFORM_SAMPLES,
+        VR::UL,
+        samples,
+    ));
+    put_ds(
+        &mut group,
+        tags::SAMPLING_FREQUENCY,
+        record.rate_hz(),
+        "the sampling rate",
+    )?;
     put_u16(&mut group, tags::WAVEFORM_BITS_ALLOCATED, 16);
     put(&mut group, tags::WAVEFORM_SAMPLE_INTERPRETATION, VR::CS, "SS");
     let gap = leads[0].gap;
@@ -167,18 +206,41 @@ fn channel(lead: &Lead) -> Result<InMemDicomObject, WriteError> {
     let mut channel = InMemDicomObject::new_empty();
     let name = lead.name.to_string();
     let source = match lead.name.standard_index() {
-        Some(index) => code(&format!("2:{}", LEAD_CODES[index]), "MDC", &format!("Lead {name}")),
+        Some(index) => code(
+            &format!("2:{}", LEAD_CODES[index]),
+            "MDC",
+            &format!("Lead {name}"),
+        ),
         None => code("OTHER", "99AIDMESH", &lo(&name)),
     };
     put_sequence(&mut channel, tags::CHANNEL_SOURCE_SEQUENCE, vec![source]);
-    put_ds(&mut channel, tags::CHANNEL_SENSITIVITY, lead.scale.lsb_uv, "the sensitivity of a lead")?;
+    put_ds(
+        &mut channel,
+        tags::CHANNEL_SENSITIVITY,
+        lead.scale.lsb_uv,
+        "the sensitivity of a lead",
+    )?;
     let units = code("uV", "UCUM", "microvolt");
-    put_sequence(&mut channel, tags::CHANNEL_SENSITIVITY_UNITS_SEQUENCE, vec![units]);
-    put(&mut channel, tags::CHANNEL_SENSITIVITY_CORRECTION_FACTOR, VR::DS, "1");
+    put_sequence(
+        &mut channel,
+        tags::CHANNEL_SENSITIVITY_UNITS_SEQUENCE,
+        vec![units],
+    );
+    put(
+        &mut channel,
+        tags::CHANNEL_SENSITIVITY_CORRECTION_FACTOR,
+        VR::DS,
+        "1",
+    );
     let zero_uv = Ratio::whole(i64::from(lead.scale.zero)).times(lead.scale.lsb_uv);
     let baseline = zero_uv.and_then(|zero| lead.scale.offset_uv.minus(zero));
     let baseline = baseline.ok_or(WriteError::NotDecimal("the baseline of a lead"))?;
-    put_ds(&mut channel, tags::CHANNEL_BASELINE, baseline, "the baseline of a lead")?;
+    put_ds(
+        &mut channel,
+        tags::CHANNEL_BASELINE,
+        baseline,
+        "the baseline of a lead",
+    )?;
     put(&mut channel, tags::CHANNEL_SAMPLE_SKEW, VR::DS, "0");
     put_u16(&mut channel, tags::WAVEFORM_BITS_STORED, 16);
     Ok(channel)
@@ -216,11 +278,18 @@ fn time_text(time: CivilTime) -> String {
 
 /// A text of at most 64 characters without the value separator (PS3.5 6.2, LO).
 fn lo(text: &str) -> String {
-    text.chars().map(|c| if c == '\\' { '/' } else { c }).take(64).collect()
+    text.chars()
+        .map(|c| if c == '\\' { '/' } else { c })
+        .take(64)
+        .collect()
 }
 
 fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
-    let value = if value.is_empty() { PrimitiveValue::Empty } else { PrimitiveValue::from(value) };
+    let value = if value.is_empty() {
+        PrimitiveValue::Empty
+    } else {
+        PrimitiveValue::from(value)
+    };
     object.put(DataElement::new(tag, vr, value));
 }
 
@@ -228,8 +297,15 @@ fn put_u16(object: &mut InMemDicomObject, tag: Tag, value: u16) {
     object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
 }
 
-fn put_ds(object: &mut InMemDicomObject, tag: Tag, value: Ratio, what: &'static str) -> Result<(), WriteError> {
-    let text = value.to_decimal(DS_CHARS_MAX).ok_or(WriteError::NotDecimal(what))?;
+fn put_ds(
+    object: &mut InMemDicomObject,
+    tag: Tag,
+    value: Ratio,
+    what: &'static str,
+) -> Result<(), WriteError> {
+    let text = value
+        .to_decimal(DS_CHARS_MAX)
+        .ok_or(WriteError::NotDecimal(what))?;
     put(object, tag, VR::DS, &text);
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The digest's layout, byte by byte, and its strictness.
 
 use super::*;
-use crate::generate::{Rhythm, generate};
 use crate::generate::Random;
+use crate::generate::{Rhythm, generate};
 
 fn sample() -> Digest {
     let mut record = generate(Rhythm::InferiorStemi, 10, 7, 500, 10);
@@ -15,7 +15,10 @@ fn sample() -> Digest {
 fn a_digest_survives_the_round_trip() {
     let digest = sample();
     assert_eq!(decode(&encode(&digest)), Ok(digest.clone()));
-    assert_eq!(digest.st_text(), "meets ST-elevation thresholds in II, III, aVF; suspected, not a diagnosis");
+    assert_eq!(
+        digest.st_text(),
+        "meets ST-elevation thresholds in II, III, aVF; suspected, not a diagnosis"
+    );
     assert_eq!(digest.device.as_deref(), Some("Aidmesh (invente"));
 }
 
@@ -82,7 +85,10 @@ fn whatever_decodes_encodes_to_the_same_bytes() {
 
 #[test]
 fn a_device_is_cut_at_a_character() {
-    assert_eq!(cut_device("123456789012345\u{e9}").as_deref(), Some("123456789012345"));
+    assert_eq!(
+        cut_device("123456789012345\u{e9}").as_deref(),
+        Some("123456789012345")
+    );
     assert_eq!(cut_device("  \n"), None);
     assert_eq!(cut_device("LIFEPAK 15").as_deref(), Some("LIFEPAK 15"));
 }

@@ -28,9 +28,11 @@ const GLYPHS: [&str; 95] = [
     "3432312224344441301001051636",
     // A to Z
     "062046 1434", "06003041423303 3344453606", "4130100105163645", "06003041453606", "40000646 0333",
-    "400006 0333", "41301001051636454323", "0006 4046 0343", "1030 2026 1636", "4045361605",
+    "400006 0333",
+    "41301001051636454323", "0006 4046 0343", "1030 2026 1636", "4045361605",
     "0006 4004 1346", "000646", "0600244046", "06004640", "103041453616050110",
-    "06003041423303", "103041453616050110 2446", "06003041423303 2346", "413010010213334445361605", "0040 2026",
+    "06003041423303", "103041453616050110 2446", "06003041423303 2346", "413010010213334445361605",
+    "0040 2026",
     "000516364540", "002640", "0016223640", "0046 4006", "002340 2326", "00400646",
     // [ \ ] ^ _ `
     "30101636", "0046", "10303616", "022042", "0646", "1021",
@@ -46,7 +48,9 @@ const GLYPHS: [&str; 95] = [
 ];
 
 fn glyph(c: char) -> &'static str {
-    let index = (c as u32).checked_sub(FIRST).and_then(|index| usize::try_from(index).ok());
+    let index = (c as u32)
+        .checked_sub(FIRST)
+        .and_then(|index| usize::try_from(index).ok());
     index.and_then(|index| GLYPHS.get(index)).copied().unwrap_or(BOX)
 }
 
@@ -84,7 +88,10 @@ mod tests {
     fn every_glyph_is_pairs_of_digits_within_the_grid() {
         for (index, glyph) in GLYPHS.iter().enumerate() {
             for stroke in glyph.split(' ').filter(|stroke| !stroke.is_empty()) {
-                assert!(stroke.len() >= 4 && stroke.len() % 2 == 0, "glyph {index}: {stroke}");
+                assert!(
+                    stroke.len() >= 4 && stroke.len() % 2 == 0,
+                    "glyph {index}: {stroke}"
+                );
                 for pair in stroke.as_bytes().chunks(2) {
                     assert!((b'0'..=b'4').contains(&pair[0]), "glyph {index}: {stroke}");
                     assert!((b'0'..=b'8').contains(&pair[1]), "glyph {index}: {stroke}");

@@ -50,8 +50,16 @@ pub(super) struct Text {
 
 /// Lays out a record.
 pub(super) fn layout(record: &EcgRecord, options: &Options) -> Page {
-    let mut page = Page { traces: Vec::new(), lines: Vec::new(), texts: Vec::new() };
-    let standard = record.leads().iter().filter(|lead| lead.name.standard_index().is_some()).count();
+    let mut page = Page {
+        traces: Vec::new(),
+        lines: Vec::new(),
+        texts: Vec::new(),
+    };
+    let standard = record
+        .leads()
+        .iter()
+        .filter(|lead| lead.name.standard_index().is_some())
+        .count();
     if standard >= GRID_LEADS_MIN {
         page.three_by_four(record, options);
     } else {
@@ -72,7 +80,13 @@ impl Page {
             for (column, index) in row.iter().enumerate() {
                 let left = TRACE_LEFT_MM + width * column as f64;
                 let from_s = width * column as f64 / options.speed.mm_per_s();
-                self.lead(record, &STANDARD_12[*index], (left, centre, width), from_s, options);
+                self.lead(
+                    record,
+                    &STANDARD_12[*index],
+                    (left, centre, width),
+                    from_s,
+                    options,
+                );
             }
         }
         self.pulse(ROW_CENTRES_MM[3], options);
@@ -83,7 +97,13 @@ impl Page {
     fn strips(&mut self, record: &EcgRecord, options: &Options) {
         for (lead, centre) in record.leads().iter().zip(ROW_CENTRES_MM) {
             self.pulse(centre, options);
-            self.lead(record, &lead.name, (TRACE_LEFT_MM, centre, TRACE_WIDTH_MM), 0.0, options);
+            self.lead(
+                record,
+                &lead.name,
+                (TRACE_LEFT_MM, centre, TRACE_WIDTH_MM),
+                0.0,
+                options,
+            );
         }
     }
 
@@ -96,7 +116,8 @@ impl Page {
         from_s: f64,
         options: &Options,
     ) {
-        self.lines.push(vec![(left, centre - 12.5), (left, centre - 10.0)]);
+        self.lines
+            .push(vec![(left, centre - 12.5), (left, centre - 10.0)]);
         let label = name.to_string();
         let Some(lead) = record.lead(name) else {
             self.text(left + 1.0, centre - 13.0, 3.2, &format!("{label} not recorded"));
@@ -129,16 +150,26 @@ impl Page {
         let about = &record.about;
         let (left, right) = (GRID_MM[0], GRID_MM[2]);
         self.text(left, 10.0, 4.0, &patient_line(record));
-        let recorded = about.captured.map_or("capture time not in file".to_owned(), |time| {
-            let ((year, month, day), (hour, minute, second, _)) = (time.date(), time.time());
-            format!("recorded {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} (device clock)")
-        });
+        let recorded = about
+            .captured
+            .map_or("capture time not in file".to_owned(), |time| {
+                let ((year, month, day), (hour, minute, second, _)) = (time.date(), time.time());
+                format!(
+                    "recorded {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} (device clock)"
+                )
+            });
         let device = about.device.as_deref().unwrap_or("device not in file");
         self.text(left, 16.0, 3.0, &format!("{recorded}   {device}"));
-        let filter = about.filter.as_deref().map_or("filter not in file".to_owned(), |f| format!("{f} (from file)"));
+        let filter = about
+            .filter
+            .as_deref()
+            .map_or("filter not in file".to_owned(), |f| format!("{f} (from file)"));
         let (speed, gain) = (options.speed.mm_per_s(), options.gain.mm_per_mv());
         let hz = record.rate_hz().to_f64();
-        let scale = format!("{speed} mm/s   {gain} mm/mV   {filter}   {hz} Hz, {:.1} s", record.duration_s());
+        let scale = format!(
+            "{speed} mm/s   {gain} mm/mV   {filter}   {hz} Hz, {:.1} s",
+            record.duration_s()
+        );
         self.text(left, 22.0, 3.0, &scale);
         self.texts.push(Text {
             x: right,
@@ -150,12 +181,26 @@ impl Page {
         });
         if about.invented {
             let text = crate::generate::INVENTED_TEXT.to_owned();
-            self.texts.push(Text { x: right, y: 16.0, size_mm: 3.6, from_right: true, warning: true, text });
+            self.texts.push(Text {
+                x: right,
+                y: 16.0,
+                size_mm: 3.6,
+                from_right: true,
+                warning: true,
+                text,
+            });
         }
     }
 
     fn text(&mut self, x: f64, y: f64, size_mm: f64, text: &str) {
-        self.texts.push(Text { x, y, size_mm, from_right: false, warning: false, text: text.to_owned() });
+        self.texts.push(Text {
+            x,
+            y,
+            size_mm,
+            from_right: false,
+            warning: false,
+            text: text.to_owned(),
+        });
     }
 }
 
@@ -195,5 +240,10 @@ fn trace(
         (x, y.clamp(0.0, HEIGHT_MM))
     };
     let points = part.iter().enumerate().map(point).collect();
-    Some(Trace { lead: lead.name.to_string(), start, offset_uv, points })
+    Some(Trace {
+        lead: lead.name.to_string(),
+        start,
+        offset_uv,
+        points,
+    })
 }

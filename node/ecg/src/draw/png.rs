@@ -29,7 +29,11 @@ pub enum DrawError {
 /// # Errors
 /// See [`DrawError`].
 pub fn png(record: &EcgRecord, options: &Options) -> Result<Vec<u8>, DrawError> {
-    let dpi = if options.dpi == 0 { DPI } else { options.dpi.clamp(*DPI_RANGE.start(), *DPI_RANGE.end()) };
+    let dpi = if options.dpi == 0 {
+        DPI
+    } else {
+        options.dpi.clamp(*DPI_RANGE.start(), *DPI_RANGE.end())
+    };
     let scale = f64::from(dpi) / MM_PER_INCH;
     let pixels = |mm: f64| (mm * scale + 0.5) as u32;
     let mut sheet = Sheet {
@@ -80,7 +84,11 @@ impl Sheet {
         let width = font::width(&text.text, text.size_mm);
         let left = if text.from_right { text.x - width } else { text.x };
         let rgb = if text.warning { [0xb0, 0, 0] } else { [0, 0, 0] };
-        self.stroke(&font::strokes(&text.text, left, text.y, text.size_mm), rgb, text.size_mm * 0.09);
+        self.stroke(
+            &font::strokes(&text.text, left, text.y, text.size_mm),
+            rgb,
+            text.size_mm * 0.09,
+        );
     }
 
     fn stroke(&mut self, lines: &[Vec<(f64, f64)>], [red, green, blue]: [u8; 3], width_mm: f64) {
@@ -94,7 +102,8 @@ impl Sheet {
             line_join: LineJoin::Round,
             ..Stroke::default()
         };
-        self.pixmap.stroke_path(&path, &paint, &stroke, self.to_pixels, None);
+        self.pixmap
+            .stroke_path(&path, &paint, &stroke, self.to_pixels, None);
     }
 }
 

@@ -7,8 +7,8 @@
 
 use std::fmt::Write as _;
 
-use super::page::{GRID_MM, HEIGHT_MM, Page, Text, WIDTH_MM, layout};
 use super::Options;
+use super::page::{GRID_MM, HEIGHT_MM, Page, Text, WIDTH_MM, layout};
 use crate::record::EcgRecord;
 
 /// Draws a record as an SVG document.
@@ -18,8 +18,8 @@ pub fn svg(record: &EcgRecord, options: &Options) -> String {
     let mut out = String::new();
     let head = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH_MM}mm\" height=\"{HEIGHT_MM}mm\" \
-         viewBox=\"0 0 {WIDTH_MM} {HEIGHT_MM}\" font-family=\"sans-serif\" fill=\"none\" stroke-linejoin=\"round\">\n\
-         <rect width=\"{WIDTH_MM}\" height=\"{HEIGHT_MM}\" fill=\"#fff\"/>\n"
+         viewBox=\"0 0 {WIDTH_MM} {HEIGHT_MM}\" font-family=\"sans-serif\" fill=\"none\" \
+         stroke-linejoin=\"round\">\n<rect width=\"{WIDTH_MM}\" height=\"{HEIGHT_MM}\" fill=\"#fff\"/>\n"
     );
     out.push_str(&head);
     grid(&mut out);
@@ -42,7 +42,10 @@ fn grid(out: &mut String) {
             push(&mut path, format_args!("M{left} {y}H{right}"));
             y += step;
         }
-        push(out, format_args!("<path d=\"{path}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>\n"));
+        push(
+            out,
+            format_args!("<path d=\"{path}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>\n"),
+        );
     }
 }
 
@@ -71,10 +74,19 @@ fn drawn(out: &mut String, page: &Page) {
 
 fn write_text(out: &mut String, text: &Text) {
     let Text { x, y, size_mm, .. } = text;
-    let anchor = if text.from_right { " text-anchor=\"end\"" } else { "" };
+    let anchor = if text.from_right {
+        " text-anchor=\"end\""
+    } else {
+        ""
+    };
     let colour = if text.warning { "#b00000" } else { "#000" };
     let body = escape(&text.text);
-    push(out, format_args!("<text x=\"{x}\" y=\"{y}\" font-size=\"{size_mm}\" fill=\"{colour}\"{anchor}>{body}</text>\n"));
+    push(
+        out,
+        format_args!(
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size_mm}\" fill=\"{colour}\"{anchor}>{body}</text>\n"
+        ),
+    );
 }
 
 fn points(points: &[(f64, f64)]) -> String {

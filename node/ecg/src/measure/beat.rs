@@ -52,7 +52,10 @@ fn samples(seconds: f64, hz: f64) -> usize {
 /// Chooses and aligns beats; `None` with fewer than three.
 pub(super) fn align(rows: &[&[f64]], r_peaks: &[usize], hz: f64) -> Option<Alignment> {
     let count = rows.first()?.len();
-    let mut intervals: Vec<f64> = r_peaks.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+    let mut intervals: Vec<f64> = r_peaks
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) as f64)
+        .collect();
     let usual = median(&mut intervals);
     let before = samples(BEFORE_R_S, hz);
     let after = samples(AFTER_R_S, hz).min((usual * AFTER_R_OF_RR) as usize);
@@ -66,7 +69,12 @@ pub(super) fn align(rows: &[&[f64]], r_peaks: &[usize], hz: f64) -> Option<Align
     let step = whole.len().div_ceil(limits::MEDIAN_BEATS_MAX).max(1);
     let chosen: Vec<usize> = whole.into_iter().step_by(step).collect();
     let baseline = (samples(BASELINE_S.0, hz), samples(BASELINE_S.1, hz).max(1));
-    let mut alignment = Alignment { peaks: chosen, before, after, baseline };
+    let mut alignment = Alignment {
+        peaks: chosen,
+        before,
+        after,
+        baseline,
+    };
     if alignment.peaks.len() < BEATS_MIN {
         return None;
     }
@@ -78,7 +86,10 @@ impl Alignment {
     /// Moves each beat to fit the median shape and drops those unlike it.
     fn refine(&mut self, rows: &[&[f64]], reach: usize, shift: usize) {
         let near = self.before - reach..self.before + reach;
-        let shape: Vec<Vec<f64>> = rows.iter().map(|row| self.median(row)[near.clone()].to_vec()).collect();
+        let shape: Vec<Vec<f64>> = rows
+            .iter()
+            .map(|row| self.median(row)[near.clone()].to_vec())
+            .collect();
         let fit = |peak: usize| {
             let best = (peak - shift..=peak + shift)
                 .map(|at| (at, likeness(rows, &shape, at - reach)))
@@ -86,7 +97,11 @@ impl Alignment {
             best.unwrap_or((peak, 0.0))
         };
         let fitted: Vec<(usize, f64)> = self.peaks.iter().map(|&peak| fit(peak)).collect();
-        let alike: Vec<usize> = fitted.iter().filter(|(_, like)| *like >= ALIKE).map(|(at, _)| *at).collect();
+        let alike: Vec<usize> = fitted
+            .iter()
+            .filter(|(_, like)| *like >= ALIKE)
+            .map(|(at, _)| *at)
+            .collect();
         if alike.len() >= BEATS_MIN && alike.len() * 3 >= fitted.len() {
             self.peaks = alike;
         }
@@ -128,7 +143,11 @@ fn likeness(rows: &[&[f64]], shape: &[Vec<f64>], from: usize) -> f64 {
             other += b * b;
         }
     }
-    if one > 0.0 && other > 0.0 { both / (one * other).sqrt() } else { 0.0 }
+    if one > 0.0 && other > 0.0 {
+        both / (one * other).sqrt()
+    } else {
+        0.0
+    }
 }
 
 /// Spatial velocity: sum over leads of the absolute change across 8 ms.
@@ -150,16 +169,24 @@ pub(super) fn boundaries(beats: &[Vec<f64>], alignment: &Alignment, hz: f64) -> 
     let velocity = velocity(beats, hz);
     let r = alignment.before;
     let at = |seconds: f64| samples(seconds, hz);
-    let fastest = velocity[r - at(0.060)..(r + at(0.060)).min(velocity.len())].iter().copied().fold(0.0, f64::max);
+    let fastest = velocity[r - at(0.060)..(r + at(0.060)).min(velocity.len())]
+        .iter()
+        .copied()
+        .fold(0.0, f64::max);
     let quiet = quietest(&velocity[r - at(0.160)..r - at(0.030)], at(0.016).max(1));
-    let quiet_after = quietest(&velocity[r + at(0.030)..(r + at(0.180)).min(velocity.len())], at(0.016).max(1));
+    let quiet_after = quietest(
+        &velocity[r + at(0.030)..(r + at(0.180)).min(velocity.len())],
+        at(0.016).max(1),
+    );
     if fastest <= 0.0 {
         return None;
     }
     let onset_limit = quiet + ONSET_SHARE * (fastest - quiet);
     let end_limit = quiet_after + END_SHARE * (fastest - quiet_after).max(0.0);
     let hold = at(0.010).max(2);
-    let qrs_onset = (r - at(0.140)..r).rev().find(|&i| all_below(&velocity, i + 1 - hold, i + 1, onset_limit))?;
+    let qrs_onset = (r - at(0.140)..r)
+        .rev()
+        .find(|&i| all_below(&velocity, i + 1 - hold, i + 1, onset_limit))?;
     let last = (r + at(0.200)).min(velocity.len().saturating_sub(hold));
     let j_point = (r + at(0.016)..last).find(|&i| all_below(&velocity, i, i + hold, end_limit))?;
     let zeroed = zeroed(beats, qrs_onset, hz);
@@ -168,7 +195,12 @@ pub(super) fn boundaries(beats: &[Vec<f64>], alignment: &Alignment, hz: f64) -> 
         let qt_s = (end - qrs_onset) as f64 / hz;
         (0.240..=0.620).contains(&qt_s)
     });
-    Some(Boundaries { p_onset, qrs_onset, j_point, t_end })
+    Some(Boundaries {
+        p_onset,
+        qrs_onset,
+        j_point,
+        t_end,
+    })
 }
 
 fn all_below(values: &[f64], from: usize, to: usize, limit: f64) -> bool {
@@ -177,7 +209,9 @@ fn all_below(values: &[f64], from: usize, to: usize, limit: f64) -> bool {
 
 /// Smallest mean over `width` neighbours.
 fn quietest(values: &[f64], width: usize) -> f64 {
-    let means = values.windows(width.min(values.len()).max(1)).map(|w| w.iter().sum::<f64>() / w.len() as f64);
+    let means = values
+        .windows(width.min(values.len()).max(1))
+        .map(|w| w.iter().sum::<f64>() / w.len() as f64);
     means.fold(f64::INFINITY, f64::min)
 }
 
@@ -197,7 +231,10 @@ fn zeroed(beats: &[Vec<f64>], qrs_onset: usize, hz: f64) -> Vec<f64> {
             *sum += (value - zero) * (value - zero);
         }
     }
-    let rms: Vec<f64> = squares.iter().map(|sum| (sum / beats.len() as f64).sqrt()).collect();
+    let rms: Vec<f64> = squares
+        .iter()
+        .map(|sum| (sum / beats.len() as f64).sqrt())
+        .collect();
     smooth(&rms, samples(0.012, hz).max(1))
 }
 
@@ -208,16 +245,24 @@ fn p_onset(rms: &[f64], velocity: &[f64], qrs_onset: usize, quiet: f64, hz: f64)
     let from = qrs_onset.saturating_sub(at(0.240)).max(at(0.040));
     let to = qrs_onset.saturating_sub(at(0.030));
     let top = (from..to).max_by(|a, b| rms[*a].total_cmp(&rms[*b]))?;
-    let foot = rms[from.saturating_sub(at(0.040))..top].iter().copied().fold(f64::INFINITY, f64::min);
+    let foot = rms[from.saturating_sub(at(0.040))..top]
+        .iter()
+        .copied()
+        .fold(f64::INFINITY, f64::min);
     // A hump rises at least 20 uV over its foot and does not touch the window's edge.
     if top <= from + at(0.008) || top + at(0.008) >= to || rms[top] - foot.min(rms[top]) < 20.0 {
         return None;
     }
-    let rise = velocity[top.saturating_sub(at(0.060))..top].iter().copied().fold(0.0, f64::max);
+    let rise = velocity[top.saturating_sub(at(0.060))..top]
+        .iter()
+        .copied()
+        .fold(0.0, f64::max);
     let limit = quiet + 0.15 * (rise - quiet).max(0.0);
     let hold = at(0.012).max(2);
     let search = (at(0.020)..top.saturating_sub(at(0.012))).rev();
-    let onset = search.take_while(|&i| i >= hold).find(|&i| all_below(velocity, i + 1 - hold, i + 1, limit))?;
+    let onset = search
+        .take_while(|&i| i >= hold)
+        .find(|&i| all_below(velocity, i + 1 - hold, i + 1, limit))?;
     let pr_s = (qrs_onset - onset) as f64 / hz;
     (0.080..=0.320).contains(&pr_s).then_some(onset)
 }
@@ -233,7 +278,8 @@ fn t_end(rms: &[f64], j_point: usize, hz: f64) -> Option<usize> {
     let half = samples(0.010, hz).max(1);
     let fall = |index: usize| (rms[index - half] - rms[index + half]) / (2 * half) as f64;
     let last = rms.len().checked_sub(half)?;
-    let steepest = (peak + half..last.min(peak + samples(0.160, hz))).max_by(|a, b| fall(*a).total_cmp(&fall(*b)))?;
+    let steepest =
+        (peak + half..last.min(peak + samples(0.160, hz))).max_by(|a, b| fall(*a).total_cmp(&fall(*b)))?;
     let slope = fall(steepest);
     if slope <= 0.0 || rms[peak] < 30.0 {
         return None;

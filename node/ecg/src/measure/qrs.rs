@@ -25,7 +25,9 @@ const R_WINDOW_S: f64 = 0.070;
 
 /// Sample indices of R peaks, ascending.
 pub(super) fn detect(rows: &[&[f64]], hz: f64) -> Vec<usize> {
-    let Some(count) = rows.first().map(|row| row.len()) else { return Vec::new() };
+    let Some(count) = rows.first().map(|row| row.len()) else {
+        return Vec::new();
+    };
     let mut energy = vec![0.0; count];
     let mut height = vec![0.0; count];
     for row in rows {
@@ -56,8 +58,9 @@ fn add_lead(row: &[f64], hz: f64, energy: &mut [f64], height: &mut [f64]) {
     let band: Vec<f64> = low.iter().zip(&trend).map(|(low, trend)| low - trend).collect();
     let step = samples(SLOPE_S, hz);
     let at = |index: usize| band[index.min(band.len() - 1)];
-    let slope: Vec<f64> =
-        (0..band.len()).map(|index| (at(index + step) - at(index.saturating_sub(step))).abs()).collect();
+    let slope: Vec<f64> = (0..band.len())
+        .map(|index| (at(index + step) - at(index.saturating_sub(step))).abs())
+        .collect();
     let size: Vec<f64> = band.iter().map(|value| value.abs()).collect();
     for (values, sums) in [(slope, energy), (size, height)] {
         let typical = typical_maximum(&values, hz);
@@ -73,7 +76,9 @@ fn add_lead(row: &[f64], hz: f64, energy: &mut [f64], height: &mut [f64]) {
 /// Median over windows of the largest value in each.
 fn typical_maximum(values: &[f64], hz: f64) -> f64 {
     let windows = values.chunks(samples(LEVEL_WINDOW_S, hz));
-    let mut maxima: Vec<f64> = windows.map(|window| window.iter().copied().fold(0.0, f64::max)).collect();
+    let mut maxima: Vec<f64> = windows
+        .map(|window| window.iter().copied().fold(0.0, f64::max))
+        .collect();
     median(&mut maxima)
 }
 
@@ -82,6 +87,11 @@ fn local_maxima(values: &[f64], reach: usize) -> Vec<usize> {
     let mut maxima = Vec::new();
     let mut index = 0;
     while index < values.len() {
+        // No maximum, told without a scan; keeps falling signals linear.
+        if index > 0 && values[index - 1] >= values[index] {
+            index += 1;
+            continue;
+        }
         let end = (index + reach + 1).min(values.len());
         let mut best = index;
         for other in index..end {
@@ -142,7 +152,10 @@ fn search_back(found: &mut Vec<usize>, energy: &[f64], candidates: &[usize], lev
         let first = candidates.partition_point(|at| *at <= pair[0] + near);
         let between = candidates[first..].iter().take_while(|at| **at + near < pair[1]);
         let best = between.max_by(|a, b| energy[**a].total_cmp(&energy[**b]));
-        added.extend(best.copied().filter(|at| energy[*at] >= SEARCH_BACK_THRESHOLD * level));
+        added.extend(
+            best.copied()
+                .filter(|at| energy[*at] >= SEARCH_BACK_THRESHOLD * level),
+        );
     }
     found.extend(added);
     found.sort_unstable();

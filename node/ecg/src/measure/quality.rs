@@ -36,7 +36,11 @@ const NOISE_UV: f64 = 25.0;
 pub(super) fn of(lead: &Lead, row: &[f64], hz: f64) -> Quality {
     let min = row.iter().copied().fold(f64::INFINITY, f64::min);
     let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let gaps = lead.samples.iter().filter(|sample| lead.gap == Some(**sample)).count();
+    let gaps = lead
+        .samples
+        .iter()
+        .filter(|sample| lead.gap == Some(**sample))
+        .count();
     let still = longest_run(row, |value, before| value == before) as f64;
     let flat = max - min < FLAT_RANGE_UV || still >= FLAT_S * hz || gaps * 2 > row.len();
     let centre = median(&mut row.to_vec());
@@ -46,9 +50,17 @@ pub(super) fn of(lead: &Lead, row: &[f64], hz: f64) -> Quality {
     };
     let saturated = at_rail(min) || at_rail(max);
     let mean = smooth(row, (NOISE_WINDOW_S * hz) as usize);
-    let mut fast: Vec<f64> = row.iter().zip(&mean).map(|(value, mean)| (value - mean).abs()).collect();
+    let mut fast: Vec<f64> = row
+        .iter()
+        .zip(&mean)
+        .map(|(value, mean)| (value - mean).abs())
+        .collect();
     let noisy = !flat && median(&mut fast) > NOISE_UV;
-    Quality { flat, saturated, noisy }
+    Quality {
+        flat,
+        saturated,
+        noisy,
+    }
 }
 
 /// Samples in the longest stretch whose neighbours all satisfy `same`.

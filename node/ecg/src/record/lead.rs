@@ -45,14 +45,21 @@ pub const STANDARD_12: [LeadName; 12] = [
     LeadName::V6,
 ];
 
-const SPELLING: [&str; 12] = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
+const SPELLING: [&str; 12] = [
+    "I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6",
+];
 
 impl LeadName {
     /// Recognises a name; leading `Lead`, `ECG` and remarks in parentheses are
     /// ignored. Case is ignored. Never fails: what is not standard is `Other`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let kept: String = text.trim().chars().filter(|c| !c.is_control()).take(limits::TEXT_CHARS_MAX).collect();
+        let kept: String = text
+            .trim()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(limits::TEXT_CHARS_MAX)
+            .collect();
         let bare = kept.split('(').next().unwrap_or("").trim();
         let upper = bare.to_ascii_uppercase();
         let mut core = upper.as_str();

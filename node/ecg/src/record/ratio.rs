@@ -61,7 +61,11 @@ impl Ratio {
         if digits.len() > DIGITS_MAX {
             return None;
         }
-        let mut num: i128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+        let mut num: i128 = if digits.is_empty() {
+            0
+        } else {
+            digits.parse().ok()?
+        };
         if negative {
             num = -num;
         }
@@ -73,7 +77,11 @@ impl Ratio {
             return None;
         }
         let power = 10_i128.pow(scale.unsigned_abs());
-        if scale >= 0 { Self::reduce(num.checked_mul(power)?, 1) } else { Self::reduce(num, power as u128) }
+        if scale >= 0 {
+            Self::reduce(num.checked_mul(power)?, 1)
+        } else {
+            Self::reduce(num, power as u128)
+        }
     }
 
     fn reduce(num: i128, den: u128) -> Option<Self> {
@@ -83,7 +91,10 @@ impl Ratio {
         let divisor = gcd(num.unsigned_abs(), den);
         let magnitude = i64::try_from(num.unsigned_abs() / divisor).ok()?;
         let den = u64::try_from(den / divisor).ok()?;
-        Some(Self { num: if num < 0 { -magnitude } else { magnitude }, den })
+        Some(Self {
+            num: if num < 0 { -magnitude } else { magnitude },
+            den,
+        })
     }
 
     /// Numerator, with the sign.
@@ -130,7 +141,10 @@ impl Ratio {
     pub fn minus(self, other: Self) -> Option<Self> {
         let left = i128::from(self.num).checked_mul(i128::from(other.den))?;
         let right = i128::from(other.num).checked_mul(i128::from(self.den))?;
-        Self::reduce(left.checked_sub(right)?, u128::from(self.den) * u128::from(other.den))
+        Self::reduce(
+            left.checked_sub(right)?,
+            u128::from(self.den) * u128::from(other.den),
+        )
     }
 
     /// The exact decimal, if one of at most `chars_max` characters exists.
@@ -150,7 +164,12 @@ impl Ratio {
         let text = if places == 0 {
             format!("{sign}{scaled}")
         } else {
-            format!("{sign}{}.{:0width$}", scaled / power, scaled % power, width = places as usize)
+            format!(
+                "{sign}{}.{:0width$}",
+                scaled / power,
+                scaled % power,
+                width = places as usize
+            )
         };
         (text.len() <= chars_max).then_some(text)
     }

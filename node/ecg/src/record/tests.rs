@@ -4,7 +4,13 @@ use super::*;
 
 fn lead(name: &str, samples: usize, channel: u16) -> Lead {
     let scale = Scale::plain(Ratio::ONE);
-    Lead { name: LeadName::parse(name), samples: vec![0; samples], scale, gap: None, file_channel: channel }
+    Lead {
+        name: LeadName::parse(name),
+        samples: vec![0; samples],
+        scale,
+        gap: None,
+        file_channel: channel,
+    }
 }
 
 #[test]
@@ -13,7 +19,10 @@ fn decimals_are_exact_fractions() {
         ("200", Some((200, 1))),
         ("1.25", Some((5, 4))),
         ("-0.50", Some((-1, 2))),
-        ("38777.46675997201", Some((3_877_746_675_997_201, 100_000_000_000))),
+        (
+            "38777.46675997201",
+            Some((3_877_746_675_997_201, 100_000_000_000)),
+        ),
         ("1e-3", Some((1, 1000))),
         ("2.5E2", Some((250, 1))),
         ("0", Some((0, 1))),
@@ -36,7 +45,10 @@ fn decimals_are_exact_fractions() {
 #[test]
 fn fractions_give_their_decimal_back() {
     for text in ["1.25", "-0.5", "200", "4.88", "0.0009765625"] {
-        assert_eq!(Ratio::parse_decimal(text).unwrap().to_decimal(16).as_deref(), Some(text));
+        assert_eq!(
+            Ratio::parse_decimal(text).unwrap().to_decimal(16).as_deref(),
+            Some(text)
+        );
     }
     assert_eq!(Ratio::new(1, 3).unwrap().to_decimal(16), None);
     assert_eq!(Ratio::parse_decimal("0.0009765625").unwrap().to_decimal(8), None);
@@ -73,7 +85,12 @@ fn lead_names_are_normalised_or_kept() {
 
 #[test]
 fn leads_are_put_into_standard_order() {
-    let leads = vec![lead("vx", 3, 0), lead("V1", 3, 1), lead("II", 3, 2), lead("I", 3, 3)];
+    let leads = vec![
+        lead("vx", 3, 0),
+        lead("V1", 3, 1),
+        lead("II", 3, 2),
+        lead("I", 3, 3),
+    ];
     let record = EcgRecord::new(Ratio::whole(500), leads, About::default()).unwrap();
     let names: Vec<String> = record.leads().iter().map(|lead| lead.name.to_string()).collect();
     assert_eq!(names, ["I", "II", "V1", "vx"]);
@@ -86,8 +103,15 @@ fn broken_invariants_are_refused() {
     assert_eq!(build(500, vec![]), RecordError::LeadCount(0));
     assert_eq!(build(500, vec![lead("I", 0, 0)]), RecordError::SampleCount(0));
     assert_eq!(build(1, vec![lead("I", 1, 0)]), RecordError::Rate("1".into()));
-    assert_eq!(build(500, vec![lead("I", 1, 0), lead("i", 1, 1)]), RecordError::LeadTwice("I".into()));
-    let ragged = RecordError::Ragged { lead: "II".into(), samples: 2, expected: 1 };
+    assert_eq!(
+        build(500, vec![lead("I", 1, 0), lead("i", 1, 1)]),
+        RecordError::LeadTwice("I".into())
+    );
+    let ragged = RecordError::Ragged {
+        lead: "II".into(),
+        samples: 2,
+        expected: 1,
+    };
     assert_eq!(build(500, vec![lead("I", 1, 0), lead("II", 2, 1)]), ragged);
     let mut flat = lead("I", 1, 0);
     flat.scale.lsb_uv = Ratio::ZERO;
@@ -105,14 +129,30 @@ fn a_gap_holds_the_value_before_it() {
 #[test]
 fn civil_time_survives_the_round_trip() {
     let ms = 23 * 3_600_000 + 59 * 60_000 + 58_123;
-    for date in [(1970, 1, 1), (1999, 12, 31), (2000, 2, 29), (2013, 1, 25), (1900, 3, 1), (9999, 12, 31)] {
+    for date in [
+        (1970, 1, 1),
+        (1999, 12, 31),
+        (2000, 2, 29),
+        (2013, 1, 25),
+        (1900, 3, 1),
+        (9999, 12, 31),
+    ] {
         let time = CivilTime::new(date, ms, Some(60)).unwrap();
         assert_eq!(CivilTime::from_wall_ms(time.wall_ms(), Some(60)), Some(time));
         assert_eq!(time.time(), (23, 59, 58, 123));
     }
     assert_eq!(CivilTime::new((1970, 1, 1), 5, None).unwrap().wall_ms(), 5);
-    assert_eq!(CivilTime::new((2000, 1, 1), 0, None).unwrap().wall_ms(), 946_684_800_000);
-    for date in [(2013, 2, 29), (2013, 0, 1), (2013, 13, 1), (1800, 1, 1), (2013, 4, 31)] {
+    assert_eq!(
+        CivilTime::new((2000, 1, 1), 0, None).unwrap().wall_ms(),
+        946_684_800_000
+    );
+    for date in [
+        (2013, 2, 29),
+        (2013, 0, 1),
+        (2013, 13, 1),
+        (1800, 1, 1),
+        (2013, 4, 31),
+    ] {
         assert_eq!(CivilTime::new(date, 0, None), None, "{date:?}");
     }
     assert_eq!(CivilTime::from_wall_ms(i64::MAX, None), None);

@@ -36,7 +36,13 @@ impl CivilTime {
         let fits = (1900..=9999).contains(&year) && (1..=days).contains(&day);
         let offset_fits = utc_offset_min.is_none_or(|offset| OFFSETS_MIN.contains(&offset));
         let known = fits && i64::from(ms_of_day) < MS_PER_DAY && offset_fits;
-        known.then_some(Self { year, month, day, ms_of_day, utc_offset_min })
+        known.then_some(Self {
+            year,
+            month,
+            day,
+            ms_of_day,
+            utc_offset_min,
+        })
     }
 
     /// Year, month, day.
@@ -92,7 +98,11 @@ fn date_from_days(days: i64) -> Option<(u16, u8, u8)> {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = u8::try_from(of_year - (153 * shifted_month + 2) / 5 + 1).ok()?;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     Some((u16::try_from(year).ok()?, u8::try_from(month).ok()?, day))
 }

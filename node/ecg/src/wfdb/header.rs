@@ -72,13 +72,22 @@ impl Header {
 pub(crate) fn looks_like(bytes: &[u8]) -> bool {
     let start = &bytes[..bytes.len().min(limits::HEADER_BYTES_MAX)];
     let first = start.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let Some(line) = first.into_iter().find(|line| !line.is_empty() && !line.starts_with(b"#")) else {
+    let Some(line) = first
+        .into_iter()
+        .find(|line| !line.is_empty() && !line.starts_with(b"#"))
+    else {
         return false;
     };
-    let Ok(text) = std::str::from_utf8(line) else { return false };
+    let Ok(text) = std::str::from_utf8(line) else {
+        return false;
+    };
     let mut fields = text.split_ascii_whitespace();
-    let (Some(name), Some(count)) = (fields.next(), fields.next()) else { return false };
-    let name_fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-/".contains(&byte));
+    let (Some(name), Some(count)) = (fields.next(), fields.next()) else {
+        return false;
+    };
+    let name_fits = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-/".contains(&byte));
     name_fits && count.len() <= 9 && count.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -96,17 +105,26 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, ImportError> {
             (None, None) => header = Some(record_line(line, number)?),
             (Some((header, count)), None) => {
                 if header.signals.len() == *count {
-                    return Err(ImportError::Header { line: number, fault: "more signal lines than signals" });
+                    return Err(ImportError::Header {
+                        line: number,
+                        fault: "more signal lines than signals",
+                    });
                 }
                 header.signals.push(signal_line(line, number)?);
             }
         }
     }
     let Some((header, count)) = header else {
-        return Err(ImportError::Header { line: 0, fault: "no record line" });
+        return Err(ImportError::Header {
+            line: 0,
+            fault: "no record line",
+        });
     };
     if header.signals.len() != count {
-        return Err(ImportError::Header { line: 0, fault: "fewer signal lines than signals" });
+        return Err(ImportError::Header {
+            line: 0,
+            fault: "fewer signal lines than signals",
+        });
     }
     check_files(&header)?;
     Ok(header)
@@ -118,12 +136,18 @@ fn check_files(header: &Header) -> Result<(), ImportError> {
     for group in header.groups() {
         let first = &group[0];
         if seen.contains(&first.file.as_str()) {
-            return Err(ImportError::Header { line: first.line, fault: "signals of one file are not together" });
+            return Err(ImportError::Header {
+                line: first.line,
+                fault: "signals of one file are not together",
+            });
         }
         seen.push(&first.file);
         let same = |s: &Signal| s.format == first.format && s.byte_offset == first.byte_offset;
         if let Some(odd) = group.iter().find(|signal| !same(signal)) {
-            return Err(ImportError::Header { line: odd.line, fault: "signals of one file differ in format" });
+            return Err(ImportError::Header {
+                line: odd.line,
+                fault: "signals of one file differ in format",
+            });
         }
     }
     Ok(())
@@ -150,7 +174,10 @@ fn record_line(line: &str, number: usize) -> Result<(Header, usize), ImportError
     if name.contains('/') {
         return Err(ImportError::Unsupported("a wfdb record in segments"));
     }
-    let count: usize = fields.next().and_then(|text| text.parse().ok()).ok_or(fault("no signal count"))?;
+    let count: usize = fields
+        .next()
+        .and_then(|text| text.parse().ok())
+        .ok_or(fault("no signal count"))?;
     check_count("leads", count, limits::LEADS_MAX)?;
     if count == 0 {
         return Err(fault("no signals"));
@@ -161,7 +188,11 @@ fn record_line(line: &str, number: usize) -> Result<(Header, usize), ImportError
     let rate_hz = Ratio::parse_decimal(rate).ok_or(fault("sampling rate is not a number"))?;
     let counter_rate = counter.split('(').next().unwrap_or("");
     Ratio::parse_decimal(counter_rate).ok_or(fault("counter rate is not a number"))?;
-    let samples: usize = fields.next().unwrap_or("0").parse().map_err(|_| fault("sample count is not a number"))?;
+    let samples: usize = fields
+        .next()
+        .unwrap_or("0")
+        .parse()
+        .map_err(|_| fault("sample count is not a number"))?;
     check_samples(samples)?;
     let (time, date) = (fields.next(), fields.next());
     let captured = date.and_then(|date| capture_time(time.unwrap_or(""), date));
@@ -211,7 +242,8 @@ fn signal_line(line: &str, number: usize) -> Result<Signal, ImportError> {
         None => (None, None, "mV".to_owned()),
     };
     let whole = |text: Option<&str>| -> Result<Option<i32>, ImportError> {
-        text.map(|text| text.parse().map_err(|_| fault("a field is not a whole number"))).transpose()
+        text.map(|text| text.parse().map_err(|_| fault("a field is not a whole number")))
+            .transpose()
     };
     let _resolution_bits = whole(next_field(&mut rest))?;
     let zero = whole(next_field(&mut rest))?.unwrap_or(0);
@@ -251,15 +283,21 @@ fn storage(text: &str, line: usize) -> Result<(Format, usize), ImportError> {
     if skew.parse::<u32>().map_err(|_| fault("skew is not a number"))? != 0 {
         return Err(ImportError::Unsupported("wfdb signals with skew"));
     }
-    if per_frame.parse::<u32>().map_err(|_| fault("samples per frame is not a number"))? != 1 {
-        return Err(ImportError::Unsupported("wfdb signals with several samples per frame"));
+    if per_frame
+        .parse::<u32>()
+        .map_err(|_| fault("samples per frame is not a number"))?
+        != 1
+    {
+        return Err(ImportError::Unsupported(
+            "wfdb signals with several samples per frame",
+        ));
     }
     match format {
         "16" => Ok((Format::F16, byte_offset)),
         "212" => Ok((Format::F212, byte_offset)),
-        _ if format.bytes().all(|byte| byte.is_ascii_digit()) && !format.is_empty() => {
-            Err(ImportError::Unsupported("a wfdb signal format other than 16 and 212"))
-        }
+        _ if format.bytes().all(|byte| byte.is_ascii_digit()) && !format.is_empty() => Err(
+            ImportError::Unsupported("a wfdb signal format other than 16 and 212"),
+        ),
         _ => Err(fault("format is not a number")),
     }
 }

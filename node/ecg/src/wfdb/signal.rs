@@ -30,13 +30,20 @@ pub(super) fn decode(
     let needed = offset + bytes_for(format, total);
     if samples == 0 || stored < total {
         let (needed, found) = (needed.max(offset + 1) as u64, file.bytes.len() as u64);
-        return Err(ImportError::Truncated { name: cut(file.name), needed, found });
+        return Err(ImportError::Truncated {
+            name: cut(file.name),
+            needed,
+            found,
+        });
     }
     // Format 212 may be padded to a whole triple.
     let pad = usize::from(format == Format::F212 && total % 2 == 1);
     if file.bytes.len() > needed + pad {
         let bytes = file.bytes.len() - needed;
-        warnings.push(Warning::TrailingBytes { name: cut(file.name), bytes });
+        warnings.push(Warning::TrailingBytes {
+            name: cut(file.name),
+            bytes,
+        });
     }
     let mut rows = vec![Vec::with_capacity(samples); width];
     for index in 0..total {

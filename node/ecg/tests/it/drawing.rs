@@ -52,13 +52,24 @@ fn worst_mm(record: &EcgRecord, trace: &Trace, centre: f64, left: f64, options: 
 #[test]
 fn every_trace_lies_on_its_samples() {
     let record = generate(Rhythm::InferiorStemi, 20, 1, 500, 10);
-    for (speed, gain) in [(Speed::Mm25PerS, Gain::Mm10PerMv), (Speed::Mm50PerS, Gain::Mm5PerMv)] {
-        let options = Options { speed, gain, ..Options::default() };
+    for (speed, gain) in [
+        (Speed::Mm25PerS, Gain::Mm10PerMv),
+        (Speed::Mm50PerS, Gain::Mm5PerMv),
+    ] {
+        let options = Options {
+            speed,
+            gain,
+            ..Options::default()
+        };
         let traces = traces(&svg(&record, &options));
         assert_eq!(traces.len(), 13);
         for (index, trace) in traces.iter().enumerate() {
             let (row, column) = (index / 4, index % 4);
-            let left = if row == 3 { 25.0 } else { 25.0 + 62.5 * column as f64 };
+            let left = if row == 3 {
+                25.0
+            } else {
+                25.0 + 62.5 * column as f64
+            };
             let worst = worst_mm(&record, trace, 55.0 + 40.0 * row as f64, left, &options);
             assert!(worst <= WITHIN_MM, "{}: {worst} mm", trace.lead);
         }
@@ -97,9 +108,20 @@ fn the_page_says_what_it_is() {
     record.about.filter = Some("0.05-150 Hz".to_owned());
     let sentence = measure(&record).st_text();
     let badge = "PREVIEW: within 17 uV RMS".to_owned();
-    let options = Options { badge, footer: vec![sentence.clone()], ..Options::default() };
+    let options = Options {
+        badge,
+        footer: vec![sentence.clone()],
+        ..Options::default()
+    };
     let document = svg(&record, &options);
-    for text in ["25 mm/s", "10 mm/mV", "0.05-150 Hz (from file)", "PREVIEW: within 17 uV RMS", INVENTED_TEXT, &sentence] {
+    for text in [
+        "25 mm/s",
+        "10 mm/mV",
+        "0.05-150 Hz (from file)",
+        "PREVIEW: within 17 uV RMS",
+        INVENTED_TEXT,
+        &sentence,
+    ] {
         assert!(document.contains(text), "{text}");
     }
     assert!(document.contains("&lt;script&gt;&amp;&quot;") && !document.contains("<script"));
@@ -110,7 +132,15 @@ fn the_page_says_what_it_is() {
 fn a_png_of_every_option() {
     let record = generate(Rhythm::Sinus, 10, 1, 250, 10);
     for gain in [Gain::Mm5PerMv, Gain::Mm20PerMv] {
-        let bytes = png(&record, &Options { gain, dpi: 72, ..Options::default() }).unwrap();
+        let bytes = png(
+            &record,
+            &Options {
+                gain,
+                dpi: 72,
+                ..Options::default()
+            },
+        )
+        .unwrap();
         assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
         let size = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         assert_eq!((size(16), size(20)), (842, 595));

@@ -7,7 +7,10 @@ use aidmesh_ecg::{EcgRecord, ImportError, Imported, NamedFile, dicom, import};
 pub(crate) type Files = Vec<(String, Vec<u8>)>;
 
 pub(crate) fn import_files(files: &Files) -> Result<Imported, ImportError> {
-    let named: Vec<NamedFile<'_>> = files.iter().map(|(name, bytes)| NamedFile { name, bytes }).collect();
+    let named: Vec<NamedFile<'_>> = files
+        .iter()
+        .map(|(name, bytes)| NamedFile { name, bytes })
+        .collect();
     import(&named)
 }
 
@@ -18,14 +21,21 @@ pub(crate) fn small() -> EcgRecord {
 
 /// WFDB format 16 behind `skip` bytes, with checksums and first samples.
 pub(crate) fn wfdb16(record: &EcgRecord, skip: usize) -> Files {
-    let storage = if skip == 0 { "16".to_owned() } else { format!("16x1+{skip}") };
+    let storage = if skip == 0 {
+        "16".to_owned()
+    } else {
+        format!("16x1+{skip}")
+    };
     let mut data = vec![0; skip];
     for index in 0..record.samples_per_lead() {
         for lead in record.leads() {
             data.extend((lead.samples[index] as i16).to_le_bytes());
         }
     }
-    vec![("small.hea".to_owned(), header(record, &storage).into_bytes()), ("small.dat".to_owned(), data)]
+    vec![
+        ("small.hea".to_owned(), header(record, &storage).into_bytes()),
+        ("small.dat".to_owned(), data),
+    ]
 }
 
 /// WFDB format 212; samples are cut to 12 bits.
@@ -33,19 +43,31 @@ pub(crate) fn wfdb212(record: &EcgRecord) -> (Files, Vec<Vec<i32>>) {
     let rows: Vec<Vec<i32>> = record
         .leads()
         .iter()
-        .map(|lead| lead.samples.iter().map(|sample| (*sample).clamp(-2047, 2047)).collect())
+        .map(|lead| {
+            lead.samples
+                .iter()
+                .map(|sample| (*sample).clamp(-2047, 2047))
+                .collect()
+        })
         .collect();
-    let stream: Vec<i32> =
-        (0..record.samples_per_lead()).flat_map(|index| rows.iter().map(move |row: &Vec<i32>| row[index])).collect();
+    let stream: Vec<i32> = (0..record.samples_per_lead())
+        .flat_map(|index| rows.iter().map(move |row: &Vec<i32>| row[index]))
+        .collect();
     let mut data = Vec::new();
     for pair in stream.chunks(2) {
         let (first, second) = (pair[0] as u16, *pair.get(1).unwrap_or(&0) as u16);
-        data.extend([first as u8, (first >> 8 & 0x0f) as u8 | (second >> 4 & 0xf0) as u8]);
+        data.extend([
+            first as u8,
+            (first >> 8 & 0x0f) as u8 | (second >> 4 & 0xf0) as u8,
+        ]);
         if pair.len() == 2 {
             data.push(second as u8);
         }
     }
-    let files = vec![("small.hea".to_owned(), header(record, "212").into_bytes()), ("small.dat".to_owned(), data)];
+    let files = vec![
+        ("small.hea".to_owned(), header(record, "212").into_bytes()),
+        ("small.dat".to_owned(), data),
+    ];
     (files, rows)
 }
 
@@ -56,7 +78,10 @@ fn header(record: &EcgRecord, storage: &str) -> String {
     for lead in leads {
         let sum = lead.samples.iter().sum::<i32>() as i16;
         let first = lead.samples[0];
-        text += &format!("small.dat {storage} 200(0)/mV 16 0 {first} {sum} 0 {}\n", lead.name);
+        text += &format!(
+            "small.dat {storage} 200(0)/mV 16 0 {first} {sum} 0 {}\n",
+            lead.name
+        );
     }
     text + "# Age: 58\n# Sex: Male\n# invented\n"
 }

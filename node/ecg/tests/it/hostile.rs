@@ -6,7 +6,10 @@ use super::fixtures::{Files, dicom as dicom_files, import_files, small, wfdb16};
 
 /// A one-lead record: header text and data.
 fn wfdb(header: &str, data: &[u8]) -> Files {
-    vec![("r.hea".to_owned(), header.as_bytes().to_vec()), ("r.dat".to_owned(), data.to_vec())]
+    vec![
+        ("r.hea".to_owned(), header.as_bytes().to_vec()),
+        ("r.dat".to_owned(), data.to_vec()),
+    ]
 }
 
 /// A header line of 100 samples, then one signal line.
@@ -37,14 +40,23 @@ fn too_many(files: &Files, expected: &str) {
             assert_eq!(what, expected);
             assert!(found > max);
         }
-        other => panic!("{:?} instead of too many {expected}", other.map(|imported| imported.warnings)),
+        other => panic!(
+            "{:?} instead of too many {expected}",
+            other.map(|imported| imported.warnings)
+        ),
     }
 }
 
 #[test]
 fn nothing_and_noise() {
     assert_eq!(import_files(&vec![]).unwrap_err(), ImportError::NoFiles);
-    let contents: [&[u8]; 5] = [b"", b"%PDF-1.7\n", b"\x89PNG\r\n\x1a\n", &[0xff; 5000], b"<?xml version=\"1.0\"?>"];
+    let contents: [&[u8]; 5] = [
+        b"",
+        b"%PDF-1.7\n",
+        b"\x89PNG\r\n\x1a\n",
+        &[0xff; 5000],
+        b"<?xml version=\"1.0\"?>",
+    ];
     for content in contents {
         let files = vec![("x".to_owned(), content.to_vec())];
         assert_eq!(import_files(&files).unwrap_err(), ImportError::UnknownFormat);
@@ -53,7 +65,9 @@ fn nothing_and_noise() {
 
 #[test]
 fn too_many_files_and_bytes() {
-    let many: Files = (0..=limits::FILES_MAX).map(|index| (index.to_string(), Vec::new())).collect();
+    let many: Files = (0..=limits::FILES_MAX)
+        .map(|index| (index.to_string(), Vec::new()))
+        .collect();
     too_many(&many, "files");
     too_many(&vec![("x".to_owned(), vec![0; limits::BYTES_MAX + 1])], "bytes");
 }
@@ -61,31 +75,47 @@ fn too_many_files_and_bytes() {
 #[test]
 fn a_name_twice() {
     let twice = vec![("a".to_owned(), Vec::new()), ("a".to_owned(), Vec::new())];
-    assert_eq!(import_files(&twice).unwrap_err(), ImportError::NameTwice("a".to_owned()));
+    assert_eq!(
+        import_files(&twice).unwrap_err(),
+        ImportError::NameTwice("a".to_owned())
+    );
 }
 
 #[test]
 fn a_missing_signal_file() {
     let mut files = wfdb16(&small(), 0);
     files.pop();
-    assert_eq!(import_files(&files).unwrap_err(), ImportError::MissingFile("small.dat".to_owned()));
+    assert_eq!(
+        import_files(&files).unwrap_err(),
+        ImportError::MissingFile("small.dat".to_owned())
+    );
 }
 
 #[test]
 fn a_truncated_signal_file() {
     let mut files = wfdb16(&small(), 24);
     files[1].1.pop();
-    let expected = ImportError::Truncated { name: "small.dat".to_owned(), needed: 2424, found: 2423 };
+    let expected = ImportError::Truncated {
+        name: "small.dat".to_owned(),
+        needed: 2424,
+        found: 2423,
+    };
     assert_eq!(import_files(&files).unwrap_err(), expected);
     files[1].1.clear();
-    assert!(matches!(import_files(&files), Err(ImportError::Truncated { found: 0, .. })));
+    assert!(matches!(
+        import_files(&files),
+        Err(ImportError::Truncated { found: 0, .. })
+    ));
 }
 
 #[test]
 fn segments_skew_frames_and_other_formats() {
     unsupported(&wfdb("r/3 1 500 100\nr.dat 16\n", &[]), "segments");
     unsupported(&signal("r.dat 16:5 200 16 0 0 0 0 I"), "skew");
-    unsupported(&signal("r.dat 16x4 200 16 0 0 0 0 I"), "several samples per frame");
+    unsupported(
+        &signal("r.dat 16x4 200 16 0 0 0 0 I"),
+        "several samples per frame",
+    );
     unsupported(&signal("r.dat 516 200 16 0 0 0 0 I"), "format other than");
     unsupported(&signal("r.dat 16 200/mmHg 16 0 0 0 0 ABP"), "not in mV");
 }
@@ -93,8 +123,16 @@ fn segments_skew_frames_and_other_formats() {
 #[test]
 fn headers_that_do_not_follow_the_syntax() {
     header_fault(&wfdb("r 0 500 100\n", &[]), 1, "no signals");
-    header_fault(&wfdb("r 2 500 100\nr.dat 16\n", &[0; 400]), 0, "fewer signal lines");
-    header_fault(&wfdb("r 1 500 100\nr.dat 16\nr.dat 16\n", &[0; 400]), 3, "more signal lines");
+    header_fault(
+        &wfdb("r 2 500 100\nr.dat 16\n", &[0; 400]),
+        0,
+        "fewer signal lines",
+    );
+    header_fault(
+        &wfdb("r 1 500 100\nr.dat 16\nr.dat 16\n", &[0; 400]),
+        3,
+        "more signal lines",
+    );
     header_fault(&wfdb("r 1 fast 100\nr.dat 16\n", &[]), 1, "sampling rate");
     header_fault(&wfdb("r 1 500/x 100\nr.dat 16\n", &[]), 1, "counter");
     header_fault(&wfdb("r 1 500 -7\nr.dat 16\n", &[]), 1, "sample count");
@@ -104,7 +142,11 @@ fn headers_that_do_not_follow_the_syntax() {
     header_fault(&signal("r.dat 16 2e0x"), 2, "gain");
     header_fault(&signal("r.dat 16 200(5"), 2, "gain");
     header_fault(&signal("r.dat 16 200 16 0 zero"), 2, "whole number");
-    header_fault(&signal("r.dat 16 0.0000000000000000001/V 16"), 2, "too many digits");
+    header_fault(
+        &signal("r.dat 16 0.0000000000000000001/V 16"),
+        2,
+        "too many digits",
+    );
 }
 
 #[test]
@@ -121,12 +163,21 @@ fn claims_above_the_limits() {
     too_many(&wfdb("r 17 500 100\n", &[]), "leads");
     too_many(&wfdb("r 999999999 500 100\n", &[]), "leads");
     too_many(&wfdb("r 1 500 1048577\nr.dat 16\n", &[]), "samples per lead");
-    too_many(&wfdb("r 1 500 18446744073709551615\nr.dat 16\n", &[]), "samples per lead");
+    too_many(
+        &wfdb("r 1 500 18446744073709551615\nr.dat 16\n", &[]),
+        "samples per lead",
+    );
     too_many(&signal("r.dat 16+99999999"), "bytes of offset");
-    let long = format!("r 1 500 100\nr.dat 16\n#{}\n", "x".repeat(limits::HEADER_BYTES_MAX));
+    let long = format!(
+        "r 1 500 100\nr.dat 16\n#{}\n",
+        "x".repeat(limits::HEADER_BYTES_MAX)
+    );
     too_many(&wfdb(&long, &[0; 200]), "bytes of wfdb header");
     // Without a sample count the file's length decides: 2^20 + 1 samples of one lead.
-    too_many(&wfdb("r 1 500\nr.dat 16\n", &vec![0; (limits::SAMPLES_MAX + 1) * 2]), "samples per lead");
+    too_many(
+        &wfdb("r 1 500\nr.dat 16\n", &vec![0; (limits::SAMPLES_MAX + 1) * 2]),
+        "samples per lead",
+    );
 }
 
 #[test]
@@ -141,17 +192,33 @@ fn signals_of_one_file_apart_or_different() {
 fn files_of_different_lengths_without_a_count() {
     let header = "r 2 500\na 16 200 16 0 0 0 0 I\nb 16 200 16 0 0 0 0 II\n";
     let file = |name: &str, bytes: usize| (name.to_owned(), vec![0; bytes]);
-    let files = vec![("r.hea".to_owned(), header.as_bytes().to_vec()), file("a", 20), file("b", 22)];
+    let files = vec![
+        ("r.hea".to_owned(), header.as_bytes().to_vec()),
+        file("a", 20),
+        file("b", 22),
+    ];
     header_fault(&files, 0, "different lengths");
 }
 
 #[test]
 fn a_lead_twice_and_an_impossible_rate() {
-    let twice = wfdb("r 2 500 10\nr.dat 16 200 16 0 0 0 0 I\nr.dat 16 200 16 0 0 0 0 I\n", &[0; 40]);
-    assert_eq!(import_files(&twice).unwrap_err(), RecordError::LeadTwice("I".to_owned()).into());
+    let twice = wfdb(
+        "r 2 500 10\nr.dat 16 200 16 0 0 0 0 I\nr.dat 16 200 16 0 0 0 0 I\n",
+        &[0; 40],
+    );
+    assert_eq!(
+        import_files(&twice).unwrap_err(),
+        RecordError::LeadTwice("I".to_owned()).into()
+    );
     for rate in ["0", "-500", "1e9", "0.001"] {
         let files = wfdb(&format!("r 1 {rate} 10\nr.dat 16\n"), &[0; 20]);
-        assert!(matches!(import_files(&files), Err(ImportError::Record(RecordError::Rate(_)))), "{rate}");
+        assert!(
+            matches!(
+                import_files(&files),
+                Err(ImportError::Record(RecordError::Rate(_)))
+            ),
+            "{rate}"
+        );
     }
 }
 
@@ -167,9 +234,22 @@ fn odd_but_harmless_files_are_imported_with_a_warning() {
         assert_eq!(imported.warnings, [expected]);
     }
     let longer = import_files(&wfdb("r 1 500 1\nr.dat 16 200 16 0 1 1 0 I\n", &data)).unwrap();
-    assert_eq!(longer.warnings, [Warning::TrailingBytes { name: "r.dat".to_owned(), bytes: 2 }]);
-    let when = import_files(&wfdb("r 1 500 2 25:00:00 01/13/2020\nr.dat 16 200 16 0 1 3 0 I\n", &data)).unwrap();
-    assert_eq!((when.warnings, when.record.about.captured), (vec![Warning::CaptureTime], None));
+    assert_eq!(
+        longer.warnings,
+        [Warning::TrailingBytes {
+            name: "r.dat".to_owned(),
+            bytes: 2
+        }]
+    );
+    let when = import_files(&wfdb(
+        "r 1 500 2 25:00:00 01/13/2020\nr.dat 16 200 16 0 1 3 0 I\n",
+        &data,
+    ))
+    .unwrap();
+    assert_eq!(
+        (when.warnings, when.record.about.captured),
+        (vec![Warning::CaptureTime], None)
+    );
 }
 
 fn broken_dicom(bytes: Vec<u8>, part: &str) {
@@ -201,10 +281,15 @@ fn dicom_files_that_lie_about_their_structure() {
     // A 4 GiB value, as OB and as a sequence item.
     broken_dicom(part10(b"\x08\0\x08\0OB\0\0\xfe\xff\xff\xff"), "beyond its parent");
     broken_dicom(part10(b"\x08\0\x08\0OB\0\0\xff\xff\xff\xff"), "without a length");
-    broken_dicom(part10(b"\0\x54\0\x01SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xfe\xff\xff\xff"), "beyond its parent");
+    broken_dicom(
+        part10(b"\0\x54\0\x01SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xfe\xff\xff\xff"),
+        "beyond its parent",
+    );
     broken_dicom(part10(b"\0\x54\0\x01SQ\0\0\x04\0\0\0abcd"), "ends inside");
     broken_dicom(part10(b"\0\x54\0\x01SQ\0\0\x08\0\0\0abcdefgh"), "no item");
     broken_dicom(part10(b"\x08\0\x08\0??\x02\0ab"), "unknown value representation");
+    // The parser would read no float of these two bytes and go on in their middle.
+    broken_dicom(part10(b"\x22\0\x13\0FL\x02\0ab"), "whole number");
     broken_dicom(part10(b"\xfe\xff\x0d\xe0\0\0\0\0"), "delimiter");
     let group = part10(b"\0\x54\0\x01SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff");
     broken_dicom(group, "inside a sequence");
@@ -245,8 +330,14 @@ fn with_value(tag: &[u8], value: &[u8]) -> Vec<u8> {
 #[test]
 fn dicom_waveforms_that_make_no_sense() {
     let as_file = |bytes: Vec<u8>| vec![("x.dcm".to_owned(), bytes)];
-    too_many(&as_file(with_value(b"\x3a\0\x05\0US", &17_u16.to_le_bytes())), "leads");
-    too_many(&as_file(with_value(b"\x3a\0\x10\0UL", &u32::MAX.to_le_bytes())), "samples per lead");
+    too_many(
+        &as_file(with_value(b"\x3a\0\x05\0US", &17_u16.to_le_bytes())),
+        "leads",
+    );
+    too_many(
+        &as_file(with_value(b"\x3a\0\x10\0UL", &u32::MAX.to_le_bytes())),
+        "samples per lead",
+    );
     broken_dicom(with_value(b"\x3a\0\x05\0US", &[0, 0]), "no channels");
     broken_dicom(with_value(b"\x3a\0\x05\0US", &[11, 0]), "number of samples");
     broken_dicom(with_value(b"\x3a\0\x10\0UL", &[99, 0, 0, 0]), "number of samples");

@@ -33,19 +33,47 @@ impl Random {
 fn seeds() -> Vec<Files> {
     let two = {
         let record = small();
-        EcgRecord::new(record.rate_hz(), record.leads()[..3].to_vec(), record.about.clone()).unwrap()
+        EcgRecord::new(
+            record.rate_hz(),
+            record.leads()[..3].to_vec(),
+            record.about.clone(),
+        )
+        .unwrap()
     };
-    vec![wfdb16(&two, 0), wfdb16(&small(), 24), wfdb212(&two).0, dicom(&two), dicom_implicit(&two)]
+    vec![
+        wfdb16(&two, 0),
+        wfdb16(&small(), 24),
+        wfdb212(&two).0,
+        dicom(&two),
+        dicom_implicit(&two),
+    ]
 }
 
 /// Words that parsers trip over.
 const TOKENS: [&str; 14] = [
-    "0", "-1", "65536", "4294967295", "18446744073709551616", "1e308", "NaN", "212", "16", "/", "(", ")", "+", "\u{fffd}",
+    "0",
+    "-1",
+    "65536",
+    "4294967295",
+    "18446744073709551616",
+    "1e308",
+    "NaN",
+    "212",
+    "16",
+    "/",
+    "(",
+    ")",
+    "+",
+    "\u{fffd}",
 ];
 
 fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
     // The interesting part of every format is its beginning.
-    let reach = if random.below(4) == 0 { bytes.len() } else { bytes.len().min(2000) };
+    let reach = if random.below(4) == 0 {
+        bytes.len()
+    } else {
+        bytes.len().min(2000)
+    };
     let at = random.below(reach);
     match random.below(9) {
         0 | 1 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
@@ -57,7 +85,15 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
             drop(bytes.splice(at..at, copy));
         }
         6 if at + 4 <= bytes.len() => {
-            let word = [0, 1, 0xffff, 0x7fff_ffff, 0xffff_fffe, u32::MAX, random.next() as u32][random.below(7)];
+            let word = [
+                0,
+                1,
+                0xffff,
+                0x7fff_ffff,
+                0xffff_fffe,
+                u32::MAX,
+                random.next() as u32,
+            ][random.below(7)];
             bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
         7 => {
@@ -80,23 +116,41 @@ fn damaged_files_never_panic_and_stay_bounded() {
         let mut files = seeds[round as usize % seeds.len()].clone();
         for _ in 0..1 + random.below(3) {
             // The header twice as often as the data.
-            let which = if random.below(3) < 2 { 0 } else { random.below(files.len()) };
+            let which = if random.below(3) < 2 {
+                0
+            } else {
+                random.below(files.len())
+            };
             damage(&mut random, &mut files[which].1);
         }
         let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         if let Ok(names) = companions(&files[0].1) {
             assert!(names.len() <= limits::LEADS_MAX, "round {round}");
         }
-        let Ok(imported) = import_files(&files) else { continue };
+        let Ok(imported) = import_files(&files) else {
+            continue;
+        };
         imported_count += 1;
         let record = &imported.record;
-        assert!(record.leads().len() * record.samples_per_lead() <= total, "round {round}");
-        assert!(record.about.device_text.len() <= limits::TEXT_LINES_MAX, "round {round}");
-        assert!(imported.warnings.len() <= 3 * limits::LEADS_MAX + 4, "round {round}");
+        assert!(
+            record.leads().len() * record.samples_per_lead() <= total,
+            "round {round}"
+        );
+        assert!(
+            record.about.device_text.len() <= limits::TEXT_LINES_MAX,
+            "round {round}"
+        );
+        assert!(
+            imported.warnings.len() <= 3 * limits::LEADS_MAX + 4,
+            "round {round}"
+        );
         if round % SAMPLED == 0 {
             let digest = Digest::of(&imported);
             assert_eq!(decode(&encode(&digest)), Ok(digest), "round {round}");
-            assert!(svg(record, &Options::default()).len() < 2_000_000, "round {round}");
+            assert!(
+                svg(record, &Options::default()).len() < 2_000_000,
+                "round {round}"
+            );
         }
     }
     // Enough survive to show that the damage is not only at the door.

@@ -31,7 +31,11 @@ fn dicom_keeps_scales_gaps_names_and_patient() {
     leads[2].name = LeadName::Other("vx".to_owned());
     for lead in &mut leads {
         let lsb_uv = Ratio::parse_decimal("1.25").unwrap();
-        lead.scale = Scale { zero: 0, lsb_uv, offset_uv: Ratio::parse_decimal("-0.5").unwrap() };
+        lead.scale = Scale {
+            zero: 0,
+            lsb_uv,
+            offset_uv: Ratio::parse_decimal("-0.5").unwrap(),
+        };
         lead.gap = Some(-32768);
     }
     let about = About {
@@ -81,9 +85,15 @@ fn wfdb_16_and_16_with_offset() {
             assert_eq!(after.scale.lsb_uv, Ratio::whole(5));
         }
         let about = imported.record.about;
-        assert_eq!((about.patient.age_years, about.patient.sex), (Some(58), Some(Sex::Male)));
+        assert_eq!(
+            (about.patient.age_years, about.patient.sex),
+            (Some(58), Some(Sex::Male))
+        );
         let captured = about.captured.unwrap();
-        assert_eq!((captured.date(), captured.time()), ((2020, 2, 3), (10, 11, 12, 500)));
+        assert_eq!(
+            (captured.date(), captured.time()),
+            ((2020, 2, 3), (10, 11, 12, 500))
+        );
     }
 }
 
@@ -107,15 +117,24 @@ fn the_order_of_files_does_not_matter_and_their_content_does() {
     let (one, other) = (import_files(&files).unwrap(), import_files(&turned).unwrap());
     assert_eq!(one.originals_hash, other.originals_hash);
     assert_eq!(one.originals, other.originals);
-    let named: Vec<NamedFile<'_>> = files.iter().map(|(name, bytes)| NamedFile { name, bytes }).collect();
+    let named: Vec<NamedFile<'_>> = files
+        .iter()
+        .map(|(name, bytes)| NamedFile { name, bytes })
+        .collect();
     assert_eq!(one.originals_hash, originals_hash(&named));
     let mut commented = files.clone();
     commented[0].1.extend(b"# one more\n");
-    assert_ne!(import_files(&commented).unwrap().originals_hash, one.originals_hash);
+    assert_ne!(
+        import_files(&commented).unwrap().originals_hash,
+        one.originals_hash
+    );
     // A file that the header does not name is not part of the original.
     let mut with_other = files;
     with_other.push(("notes.txt".to_owned(), b"hello".to_vec()));
-    assert_eq!(import_files(&with_other).unwrap().originals_hash, one.originals_hash);
+    assert_eq!(
+        import_files(&with_other).unwrap().originals_hash,
+        one.originals_hash
+    );
 }
 
 #[test]
@@ -132,5 +151,8 @@ fn the_digest_of_an_import_carries_the_hash_of_its_originals() {
     let digest = Digest::of(&imported);
     assert_eq!(digest.originals, imported.originals_hash[..8]);
     assert_eq!(decode(&encode(&digest)).unwrap(), digest);
-    assert_eq!(digest.st_text(), "meets ST-elevation thresholds in II, III, aVF; suspected, not a diagnosis");
+    assert_eq!(
+        digest.st_text(),
+        "meets ST-elevation thresholds in II, III, aVF; suspected, not a diagnosis"
+    );
 }
