@@ -17,7 +17,10 @@ fn golden_hashes() {
         hex(sinus.content_hash()),
         "3e630a9fbaeb855e82b7a842c10b243fd415faf7b336267cb68cb0458e99cccf"
     );
-    assert_eq!(hex(inferior.content_hash()), "INFERIOR");
+    assert_eq!(
+        hex(inferior.content_hash()),
+        "bd5efb1836d930842e218898d216b01a58e25cfef6de5402f592450e7150f036"
+    );
 }
 
 #[test]

@@ -11,6 +11,9 @@ use super::fixtures::{Files, dicom, dicom_implicit, import_files, small, wfdb16,
 
 /// Damaged files per run, over all formats.
 const ROUNDS: u64 = 10_000;
+/// A small file takes about a millisecond; far more means memory or work
+/// without bound (a length that leads the parser astray once took 46 s).
+const SECONDS_MAX: u64 = 10;
 /// One in this many imported records is also measured and drawn.
 const SAMPLED: u64 = 20;
 
@@ -123,13 +126,14 @@ fn damaged_files_never_panic_and_stay_bounded() {
             };
             damage(&mut random, &mut files[which].1);
         }
+        let started = std::time::Instant::now();
         let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         if let Ok(names) = companions(&files[0].1) {
             assert!(names.len() <= limits::LEADS_MAX, "round {round}");
         }
-        let Ok(imported) = import_files(&files) else {
-            continue;
-        };
+        let imported = import_files(&files);
+        assert!(started.elapsed().as_secs() < SECONDS_MAX, "round {round}");
+        let Ok(imported) = imported else { continue };
         imported_count += 1;
         let record = &imported.record;
         assert!(
