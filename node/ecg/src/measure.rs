@@ -64,8 +64,9 @@ pub fn measure(record: &EcgRecord) -> Measurement {
         .zip(&rows)
         .map(|(lead, row)| quality::of(lead, row, hz))
         .collect();
-    let usable = usable_rows(record, &rows, &quality);
-    let r_peaks = qrs::detect(&usable, hz);
+    // Every lead helps to find beats; boundaries need leads of known direction.
+    let r_peaks = qrs::detect(&usable_rows(record, &rows, &quality, |_| true), hz);
+    let standard = usable_rows(record, &rows, &quality, |name| name.standard_index().is_some());
     let mut measured = Measurement {
         quality,
         heart_rate_bpm: heart_rate(&r_peaks, hz),
@@ -77,7 +78,7 @@ pub fn measure(record: &EcgRecord) -> Measurement {
         st_uv: [None; 12],
         st_elevation: [false; 12],
     };
-    measure_beat(record, &rows, &usable, hz, &mut measured);
+    measure_beat(record, &rows, &standard, hz, &mut measured);
     measured.st_elevation = threshold::meets(&measured.st_uv, &record.about.patient);
     measured
 }
@@ -104,24 +105,22 @@ pub(crate) fn st_text(st_elevation: &[bool; 12]) -> String {
     wording::st_text(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Leads good enough to find beats in: standard leads that are neither flat nor
-/// noisy; then noisy ones; then whatever is not flat.
-fn usable_rows<'a>(record: &EcgRecord, rows: &'a [Vec<f64>], quality: &[Quality]) -> Vec<&'a [f64]> {
-    let pick = |accept: &dyn Fn(bool, &Quality) -> bool| -> Vec<&'a [f64]> {
-        let leads = record.leads().iter().zip(rows).zip(quality);
-        let kept = leads.filter(|((lead, _), quality)| accept(lead.name.standard_index().is_some(), quality));
-        kept.map(|((_, row), _)| row.as_slice()).collect()
-    };
-    let clean = pick(&|standard, quality| standard && !quality.flat && !quality.noisy);
-    if !clean.is_empty() {
-        return clean;
-    }
-    let noisy = pick(&|standard, quality| standard && !quality.flat);
-    if noisy.is_empty() {
-        pick(&|_, quality| !quality.flat)
-    } else {
-        noisy
-    }
+/// Leads of one kind that are neither flat nor noisy; noisy ones if there is no other.
+fn usable_rows<'a>(
+    record: &EcgRecord,
+    rows: &'a [Vec<f64>],
+    quality: &[Quality],
+    kind: impl Fn(&LeadName) -> bool,
+) -> Vec<&'a [f64]> {
+    let leads = record.leads().iter().zip(rows).zip(quality);
+    let alive = leads.filter(|((lead, _), quality)| kind(&lead.name) && !quality.flat);
+    let alive: Vec<(&'a [f64], bool)> = alive.map(|((_, row), q)| (row.as_slice(), q.noisy)).collect();
+    let all_noisy = alive.iter().all(|(_, noisy)| *noisy);
+    alive
+        .into_iter()
+        .filter(|(_, noisy)| all_noisy || !noisy)
+        .map(|(row, _)| row)
+        .collect()
 }
 
 fn measure_beat(
