@@ -257,7 +257,7 @@ fn p_onset(rms: &[f64], velocity: &[f64], qrs_onset: usize, quiet: f64, hz: f64)
         .iter()
         .copied()
         .fold(0.0, f64::max);
-    let limit = quiet + 0.20 * (rise - quiet).max(0.0);
+    let limit = quiet + 0.25 * (rise - quiet).max(0.0);
     let hold = at(0.012).max(2);
     let search = (at(0.020)..top.saturating_sub(at(0.012))).rev();
     let onset = search
