@@ -148,7 +148,7 @@ impl Page {
 
     fn header(&mut self, record: &EcgRecord, options: &Options) {
         let about = &record.about;
-        let (left, right) = (GRID_MM[0], GRID_MM[2]);
+        let left = GRID_MM[0];
         self.text(left, 10.0, 4.0, &patient_line(record));
         let recorded = about
             .captured
@@ -171,25 +171,33 @@ impl Page {
             record.duration_s()
         );
         self.text(left, 22.0, 3.0, &scale);
+        self.warning(10.0, 4.0, &options.badge);
+        if about.invented {
+            self.warning(16.0, 3.6, crate::generate::INVENTED_TEXT);
+        }
+        let shown = |lead: &&Lead| {
+            self.traces
+                .iter()
+                .any(|trace| trace.lead == lead.name.to_string())
+        };
+        let hidden = record.leads().iter().filter(|lead| !shown(lead));
+        let hidden: Vec<String> = hidden.map(|lead| lead.name.to_string()).collect();
+        if !hidden.is_empty() {
+            self.warning(22.0, 3.0, &format!("not shown: {}", hidden.join(", ")));
+        }
+    }
+
+    /// A line at the right of the header, in the colour of warnings.
+    fn warning(&mut self, y: f64, size_mm: f64, text: &str) {
+        let text = text.to_owned();
         self.texts.push(Text {
-            x: right,
-            y: 10.0,
-            size_mm: 4.0,
+            x: GRID_MM[2],
+            y,
+            size_mm,
             from_right: true,
             warning: true,
-            text: options.badge.clone(),
+            text,
         });
-        if about.invented {
-            let text = crate::generate::INVENTED_TEXT.to_owned();
-            self.texts.push(Text {
-                x: right,
-                y: 16.0,
-                size_mm: 3.6,
-                from_right: true,
-                warning: true,
-                text,
-            });
-        }
     }
 
     fn text(&mut self, x: f64, y: f64, size_mm: f64, text: &str) {

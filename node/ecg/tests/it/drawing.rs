@@ -2,7 +2,7 @@
 
 use aidmesh_ecg::draw::{Gain, Options, Speed, png, svg};
 use aidmesh_ecg::generate::{INVENTED_TEXT, Rhythm, generate};
-use aidmesh_ecg::{EcgRecord, LeadName, measure};
+use aidmesh_ecg::{EcgRecord, Lead, LeadName, measure};
 
 /// Goal of the page: a trace lies within this of its sample.
 const WITHIN_MM: f64 = 0.05;
@@ -99,6 +99,17 @@ fn a_short_record_and_missing_leads_are_drawn_as_far_as_they_go() {
     let leads = record.leads()[..2].to_vec();
     let two = EcgRecord::new(record.rate_hz(), leads, record.about.clone()).unwrap();
     assert_eq!(traces(&svg(&two, &Options::default())).len(), 2);
+    // What does not fit is named.
+    let five: Vec<Lead> = (0..5)
+        .map(|index| Lead {
+            name: LeadName::Other(format!("x{index}")),
+            ..record.leads()[index].clone()
+        })
+        .collect();
+    let five = EcgRecord::new(record.rate_hz(), five, record.about.clone()).unwrap();
+    let document = svg(&five, &Options::default());
+    assert_eq!(traces(&document).len(), 4);
+    assert!(document.contains("not shown: x4<"));
 }
 
 #[test]
