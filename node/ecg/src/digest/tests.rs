@@ -92,3 +92,19 @@ fn a_device_is_cut_at_a_character() {
     assert_eq!(cut_device("  \n"), None);
     assert_eq!(cut_device("LIFEPAK 15").as_deref(), Some("LIFEPAK 15"));
 }
+
+/// Measuring and encoding give the same bytes on every machine; a change of the
+/// algorithm changes them and needs a new `ALGORITHM_VERSION` once released.
+#[test]
+fn golden_digest() {
+    let hex: String = encode(&sample())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let expected = concat!(
+        "0103b855ced56f010000000020a1070010270000ff0f000000000000000d00ea022200b6006c008c01",
+        "f5ff1c002700f8ffe7ff2100fdfff4fff8fffeff05000500",
+        "26003a02016f726967696e616c4169646d6573682028696e76656e7465",
+    );
+    assert_eq!(hex, expected);
+}
