@@ -2,7 +2,7 @@
 //!
 //! Source: PS3.3 A.34.3-A.34.4 (the objects), C.10.9 (waveform module), PS3.16
 //! CID 3001 (lead codes). `dicom-object` parses the data set after
-//! [`guard`] has checked its structure; the waveform itself is decoded here.
+//! `guard` has checked its structure; the waveform itself is decoded here.
 //!
 //! A file may hold several multiplex groups: the rhythm recording and derived
 //! ones such as a median beat. Only the rhythm recording becomes the record;
