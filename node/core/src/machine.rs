@@ -63,6 +63,8 @@ pub struct Machine {
     hlc: Hlc,
     person: Option<Person>,
     poisoned: bool,
+    /// This store is behind what it signed: every mailbox opened here is told so.
+    reset: bool,
     now: Now,
     commands: u64,
 }
@@ -146,6 +148,7 @@ impl Machine {
             hlc: Hlc::default(),
             person: None,
             poisoned: false,
+            reset: false,
             now,
             commands: 0,
             cfg,
@@ -178,6 +181,7 @@ impl Machine {
         let person = store.get(&table::own("person"))?;
         self.person = person.as_deref().and_then(Person::from_prefix);
         if self.id.member.is_none() {
+            self.reset = restored;
             return Ok(());
         }
         if restored && !self.flaws.seq_reused_after_rebuild {

@@ -62,7 +62,7 @@ impl Machine {
     }
 
     /// Small frames that need no budget and tell of no state.
-    fn send_now(&mut self, link: LinkId, frames: &[Frame]) {
+    pub(super) fn send_now(&mut self, link: LinkId, frames: &[Frame]) {
         for frame in frames {
             let bytes = frame.encode();
             self.out.push_back(Output::Transmit {
@@ -228,6 +228,9 @@ impl Machine {
             return Ok(());
         }
         session.followed.entry(open.handle).or_default();
+        if self.reset {
+            self.send_now(link, &[Frame::Reset(open.handle)]);
+        }
         // an answer even if nothing is here: the peer learns that it is heard
         self.tell_handle(link, open.handle);
         self.push_to(store, link, open.handle)
