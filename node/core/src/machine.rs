@@ -31,6 +31,7 @@ use crate::group::mls::{Crypto, KeyPackages};
 use crate::id::{Dev, Handle, Person, ThreadId};
 use crate::mailbox::{self, Mailbox};
 use crate::store::{Read, ReadError, table};
+use crate::sync::PeerView;
 use crate::thread::Thread;
 use crate::time::{Hlc, Instant, Now};
 use ctx::Ctx;
@@ -58,6 +59,8 @@ pub struct Machine {
     threads: BTreeMap<ThreadId, Thread>,
     mailbox: Mailbox,
     sessions: BTreeMap<LinkId, Session>,
+    /// What a neighbour was believed to hold when its link went down.
+    remembered: BTreeMap<([u8; 32], ThreadId), PeerView>,
     tx: Tx,
     out: VecDeque<Output>,
     hlc: Hlc,
@@ -143,6 +146,7 @@ impl Machine {
             threads: BTreeMap::new(),
             mailbox: Mailbox::load(store, kept)?,
             sessions: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             tx: Tx::default(),
             out: VecDeque::new(),
             hlc: Hlc::default(),
@@ -226,7 +230,7 @@ impl Machine {
         let result = match input {
             Input::LinkUp { link, info } => self.link_up(link, info),
             Input::LinkDown { link } => {
-                self.sessions.remove(&link);
+                self.forget_link(link);
                 Ok(())
             }
             Input::Frame { link, bytes } => self.frames(store, link, &bytes),
@@ -285,6 +289,19 @@ impl Machine {
         });
         let expiry = self.mailbox.next_expiry().map(|at| (at, Why::Expiry));
         sessions.chain(threads).chain(expiry).min()
+    }
+
+    /// The link is gone; what its peer was believed to hold is kept for the next one.
+    fn forget_link(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.remove(&link) else {
+            return;
+        };
+        for (thread, shared) in session.shared {
+            while self.remembered.len() >= crate::limits::PEERS_REMEMBERED {
+                self.remembered.pop_first();
+            }
+            self.remembered.insert((session.info.peer, thread), shared.view);
+        }
     }
 
     fn poison(&mut self) {
