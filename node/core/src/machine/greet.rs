@@ -1,6 +1,8 @@
 //! Who is there and what do they hold: HELLO, certificates, THREADS, OPEN, HAVE.
 
-use super::session::{GREET_MS, HAVE_AFTER_MS, HAVE_EVERY_MS, OpenedBox, Session, SharedThread};
+use super::session::{
+    COMPARE_AFTER_MS, GREET_MS, HAVE_AFTER_MS, HAVE_EVERY_MS, OpenedBox, Session, SharedThread,
+};
 use super::tx::Effect;
 use super::{Event, LinkId, LinkInfo, Machine, Output, Part};
 use crate::crypto::{Domain, KeyPair};
@@ -363,9 +365,7 @@ impl Machine {
             return Ok(());
         };
         if let Some(followed) = session.followed.get_mut(&handle) {
-            if followed.view.receive(head, None, now, grace).is_ok() {
-                followed.sent.retain(|_, at| now.since_ms(*at) < grace);
-            }
+            let _ = followed.view.receive(head, None, now, grace);
             return self.push_to(store, link, handle);
         }
         let Some(opened) = session.boxes.get_mut(&handle) else {
@@ -378,7 +378,16 @@ impl Machine {
             return Ok(());
         }
         if fresh {
-            self.compare_with_receipts(link, handle, store)?;
+            // a large HAVE comes in parts, and every handle has its own
+            session.compare_due = Some(now.plus_ms(COMPARE_AFTER_MS));
+            let peer = session.peer();
+            let signed = self
+                .threads
+                .iter()
+                .filter_map(|(id, t)| Some((*id, t.relays.get(&peer)?.clone())));
+            for (id, held) in signed {
+                session.signed_before.entry(id).or_insert(held);
+            }
         }
         self.plan(store, link)
     }
@@ -392,11 +401,15 @@ impl Machine {
         let greet = session.greet_due.is_some_and(|at| at <= mono);
         let have = session.have_due.is_some_and(|at| at <= mono);
         let receipt = session.receipt_due.is_some_and(|at| at <= mono);
+        let compare = session.compare_due.is_some_and(|at| at <= mono);
         if greet {
             self.greet(link);
         }
         if receipt {
             self.sign_receipts(link);
+        }
+        if compare {
+            self.compare_with_receipts(link, store);
         }
         if have {
             self.open_boxes_again(link);

@@ -94,7 +94,9 @@ impl Machine {
                         slot,
                         seq,
                     };
-                    session.queue.item(class, rank_of(log), item);
+                    if session.may_send(&item, now) {
+                        session.queue.item(class, rank_of(log), item);
+                    }
                 }
             }
             for (object, layer, index) in
@@ -108,9 +110,11 @@ impl Machine {
                     layer,
                     index,
                 };
-                session
-                    .queue
-                    .item(thread.chunk_class(object, layer), Rank::Chunk, item);
+                if session.may_send(&item, now) {
+                    session
+                        .queue
+                        .item(thread.chunk_class(object, layer), Rank::Chunk, item);
+                }
             }
         }
     }
@@ -267,6 +271,7 @@ impl Machine {
         for handed in session.handed.iter_mut().filter(|h| h.item == item) {
             handed.at = now;
         }
+        session.tried(item, now);
         match item {
             ItemRef::Log {
                 thread,
@@ -289,11 +294,7 @@ impl Machine {
                     shared.view.sent(Place::Chunk { object, layer, index }, now);
                 }
             }
-            ItemRef::Held { handle, id } => {
-                if let Some(followed) = session.followed.get_mut(&handle) {
-                    followed.sent.insert(id, now);
-                }
-            }
+            ItemRef::Held { .. } => {}
         }
     }
 
@@ -391,16 +392,11 @@ impl Machine {
             (Place::Log { .. } | Place::Chunk { .. }, None) => false,
             (Place::Inbox, _) => true,
         };
-        let recent = |id: &MsgId| {
-            followed
-                .sent
-                .get(id)
-                .is_some_and(|at| now.since_ms(*at) < GRACE_MS)
-        };
+        let recent = |id: MsgId| !session.may_send(&ItemRef::Held { handle, id }, now);
         let mut chunks = 0;
         let mut owed = Vec::new();
         for held in self.mailbox.items(handle) {
-            if !lacks(&held.place) || recent(&held.id) || session.signed_for.contains(&held.id) {
+            if !lacks(&held.place) || recent(held.id) || session.signed_for.contains(&held.id) {
                 continue;
             }
             chunks += usize::from(matches!(held.place, Place::Chunk { .. }));

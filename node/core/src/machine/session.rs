@@ -8,8 +8,10 @@ use super::input::LinkInfo;
 use super::queue::{ItemRef, Queue};
 use crate::envelope::Place;
 use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::sync::{Assembler, Have, PeerView, ThreadList};
+use crate::thread::RelayHeld;
 use crate::time::Instant;
 use crate::wire::{CAP_CARRY, CAP_RELAY, Hello, ThreadMark};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +23,8 @@ pub(crate) const GRACE_MS: u64 = 4_000;
 pub(crate) const GREET_MS: u64 = 2_000;
 /// What is held is told this long after the last news, to tell of a whole burst at once.
 pub(crate) const HAVE_AFTER_MS: u64 = 300;
+/// After a relay's first answer: by then it has shown all that it holds.
+pub(crate) const COMPARE_AFTER_MS: u64 = 2_500;
 /// And again this often while the link is up.
 pub(crate) const HAVE_EVERY_MS: u64 = 15_000;
 
@@ -90,6 +94,12 @@ pub(crate) struct Session {
     pub(crate) followed: BTreeMap<Handle, Followed>,
     /// Items that a verified burst announced.
     pub(crate) announced: BTreeMap<MsgId, Rc<Burst>>,
+    /// How often an item went out without the peer showing it, and when last.
+    pub(crate) tries: BTreeMap<ItemRef, (Instant, u32)>,
+    /// When to compare what a relay shows with what it signed for.
+    pub(crate) compare_due: Option<Instant>,
+    /// What the relay had signed for before this session.
+    pub(crate) signed_before: BTreeMap<ThreadId, RelayHeld>,
     /// Items kept for the peer and not signed for.
     pub(crate) unsigned: BTreeMap<Handle, Vec<(MsgId, Place)>>,
     pub(crate) receipt_due: Option<Instant>,
@@ -103,8 +113,6 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
     pub(crate) view: PeerView,
-    /// Items sent, with when.
-    pub(crate) sent: BTreeMap<MsgId, Instant>,
 }
 
 impl Session {
@@ -128,6 +136,9 @@ impl Session {
             signed_for: BTreeSet::new(),
             followed: BTreeMap::new(),
             announced: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            compare_due: None,
+            signed_before: BTreeMap::new(),
             unsigned: BTreeMap::new(),
             receipt_due: None,
             greet_due: Some(now),
@@ -151,6 +162,23 @@ impl Session {
         self.shared.contains_key(&thread) || self.keeps() && self.boxes.values().any(|b| b.answered)
     }
 
+    /// Whether an item that the peer does not show may go out again: a peer that cannot open it will
+    /// never show it, so each time waits twice as long.
+    pub(crate) fn may_send(&self, item: &ItemRef, now: Instant) -> bool {
+        self.tries
+            .get(item)
+            .is_none_or(|(last, times)| now >= last.plus_ms(GRACE_MS << times.saturating_sub(1).min(8)))
+    }
+
+    /// The item went out.
+    pub(crate) fn tried(&mut self, item: ItemRef, now: Instant) {
+        if self.tries.len() >= limits::SENT_MARKS && !self.tries.contains_key(&item) {
+            self.tries.pop_first();
+        }
+        let tries = self.tries.entry(item).or_insert((now, 0));
+        *tries = (now, tries.1.saturating_add(1));
+    }
+
     /// HAVE is due soon.
     pub(crate) fn due_have(&mut self, now: Instant, after_ms: u64) {
         let at = now.plus_ms(after_ms);
@@ -163,6 +191,7 @@ impl Session {
         let greet = self.greet_due.map(|at| (at, Why::Greet));
         let have = self.have_due.map(|at| (at, Why::Have));
         let receipt = self.receipt_due.map(|at| (at, Why::Receipt));
-        greet.into_iter().chain(have).chain(receipt).min()
+        let compare = self.compare_due.map(|at| (at, Why::Have));
+        greet.into_iter().chain(have).chain(receipt).chain(compare).min()
     }
 }

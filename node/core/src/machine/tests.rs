@@ -621,3 +621,84 @@ fn x_wing_is_the_same_story() {
     let arrived = |e: &Event| matches!(e, Event::Arrived { kind: Kind::Note, .. });
     assert!(table.boxes[medic].events.iter().any(arrived));
 }
+
+#[test]
+fn a_relay_that_lost_its_disk_is_not_believed_any_longer() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, relay);
+    table.pass(10_000);
+    let entry = table.note(medic, thread, "kept there");
+    table.pass(10_000);
+    assert!(matches!(
+        table.state(medic, thread, entry, doctor),
+        Some(State::AtRelay { .. })
+    ));
+    table.reopen(relay);
+    table.connect(medic, relay);
+    table.pass(10_000);
+    assert!(matches!(
+        table.state(medic, thread, entry, doctor),
+        Some(State::AtRelay { .. })
+    ));
+    let told = |table: &Table| {
+        let lost = |e: &&Event| {
+            matches!(
+                e,
+                Event::Delivery {
+                    state: State::Stored,
+                    ..
+                }
+            )
+        };
+        table.boxes[medic].events.iter().filter(lost).count()
+    };
+    let before = told(&table);
+    let org = Org1::new();
+    table.boxes[relay].store = Memory::new();
+    table.reopen(relay);
+    table.command(
+        relay,
+        Command::Trust {
+            root_card: org.card.clone(),
+            own: true,
+        },
+    );
+    table.command(
+        relay,
+        Command::LearnAdmin {
+            cert: org.admin_cert.clone(),
+        },
+    );
+    table.connect(medic, relay);
+    table.pass(30_000);
+    assert!(told(&table) > before, "the word fell back");
+    assert!(
+        matches!(
+            table.state(medic, thread, entry, doctor),
+            Some(State::AtRelay { .. })
+        ),
+        "sent again"
+    );
+    table.cut(medic);
+    table.connect(doctor, relay);
+    table.pass(10_000);
+    assert_eq!(table.text(doctor, thread, entry).as_deref(), Some("kept there"));
+}
+
+#[test]
+fn a_link_is_quiet_when_nothing_is_new() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    let early = table.note(medic, thread, "before the doctor joined");
+    table.connect(medic, relay);
+    table.pass(10_000);
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.connect(doctor, relay);
+    table.pass(300_000);
+    assert!(table.text(doctor, thread, early).is_some());
+    let before = table.bytes;
+    table.pass(600_000);
+    let per_minute = (table.bytes - before) / 10 / 3;
+    assert!(per_minute <= 1_200, "{per_minute} B a minute and link");
+}

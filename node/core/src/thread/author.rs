@@ -260,7 +260,11 @@ impl Thread {
         if self.me(dev).is_none() {
             // before its own Add is here a joiner is not yet a member, and was not removed either
             let was = self.membership.ever.keys().any(|(ever, _)| *ever == dev);
-            return Err(if was { Stopped::Removed } else { Stopped::Incomplete });
+            return Err(if was {
+                Stopped::Removed
+            } else {
+                Stopped::Incomplete
+            });
         }
         if self.two_commits {
             return Err(Stopped::TwoCommits);
