@@ -57,7 +57,7 @@ impl Machine {
         let cert = Frame::Cert(self.id.routing_cert.clone());
         let mut frames = vec![Frame::Hello(hello), cert];
         let revocations = self.dir.revocations().take(64);
-        frames.extend(revocations.map(|r| Frame::Revocation(r.encode().into())));
+        frames.extend(revocations.map(|r| Frame::Revocation(r.encode())));
         self.send_now(link, &frames);
     }
 
@@ -431,7 +431,7 @@ impl Machine {
             .dir
             .revocations()
             .take(64)
-            .map(|r| Frame::Revocation(r.encode().into()))
+            .map(|r| Frame::Revocation(r.encode()))
             .collect();
         let links: Vec<LinkId> = self.sessions.keys().copied().collect();
         for link in links {

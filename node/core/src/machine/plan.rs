@@ -239,7 +239,7 @@ impl Machine {
                         return Ok(());
                     }
                     session.credit -= frame.len() as u64;
-                    let whole = session.queue.sent(class);
+                    let whole = session.queue.sent();
                     self.out.push_back(Output::Transmit {
                         link,
                         bytes: frame,

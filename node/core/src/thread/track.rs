@@ -160,7 +160,8 @@ impl Thread {
     pub(crate) fn carry_receipt(&mut self, ctx: &mut Ctx<'_>, carrier: Key8, places: &[Place]) {
         let own: Vec<EntryRef> = self.trackers.keys().copied().collect();
         for at in own {
-            let named = |p: &Place| matches!(*p, Place::Log { slot, log: Log::Content, seq } if (slot, seq) == (at.slot, at.seq));
+            let (slot, log, seq) = (at.slot, Log::Content, at.seq);
+            let named = |p: &Place| *p == Place::Log { slot, log, seq };
             if places.iter().any(named) {
                 let ttl_ms = self.entries.get(&at).map_or(0, |m| m.class.ttl().ms());
                 let expires = ctx.now.mono.plus_ms(ttl_ms);
