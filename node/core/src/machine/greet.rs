@@ -3,14 +3,13 @@
 use super::session::{GREET_MS, HAVE_AFTER_MS, HAVE_EVERY_MS, OpenedBox, Session, SharedThread};
 use super::tx::Effect;
 use super::{Event, LinkId, LinkInfo, Machine, Output, Part};
-use crate::blobs::Blobs;
 use crate::crypto::{Domain, KeyPair};
 use crate::directory::{Learned, RoutingCert, Signed};
 use crate::envelope::Class;
 use crate::id::{Handle, Key8, ThreadId};
 use crate::limits;
 use crate::store::{Read, ReadError};
-use crate::sync::{Have, HaveError, HaveHead, PeerView, Subject, ThreadList, threads};
+use crate::sync::{Have, HaveError, HaveHead, Subject, ThreadList, threads};
 use crate::wire::{
     BYE_VERSION, CAP_CARRY, CAP_RELAY, CAP_THIN, Frame, Hello, Open, ThreadMark, What, open_message,
 };
@@ -29,7 +28,8 @@ impl Machine {
             return Ok(());
         }
         let nonce = self.rng.array();
-        let session = Session::new(info, nonce, self.now.mono);
+        let number = self.rng.below(1 << 20) as u32;
+        let session = Session::new(info, nonce, number, self.now.mono);
         self.sessions.insert(link, session);
         self.greet(link);
         Ok(())
@@ -62,7 +62,7 @@ impl Machine {
     }
 
     /// Small frames that need no budget and tell of no state.
-    fn send_now(&mut self, link: LinkId, frames: &[Frame]) {
+    pub(super) fn send_now(&mut self, link: LinkId, frames: &[Frame]) {
         for frame in frames {
             let bytes = frame.encode();
             self.out.push_back(Output::Transmit {
@@ -166,13 +166,14 @@ impl Machine {
             };
             let entry = session.shared.entry(id);
             found = true;
-            entry
-                .and_modify(|s| s.theirs = shared.theirs)
-                .or_insert_with(|| SharedThread {
-                    theirs: shared.theirs,
-                    view: PeerView::new(),
-                    explicit: false,
-                });
+            entry.and_modify(|s| s.theirs = shared.theirs).or_insert_with(|| {
+                let mut view = self
+                    .remembered
+                    .remove(&(session.info.peer, id))
+                    .unwrap_or_default();
+                view.on_session();
+                SharedThread::new(shared.theirs, view)
+            });
         }
         if found {
             session.due_have(self.now.mono, 0);
@@ -228,6 +229,9 @@ impl Machine {
             return Ok(());
         }
         session.followed.entry(open.handle).or_default();
+        if self.reset {
+            self.send_now(link, &[Frame::Reset(open.handle)]);
+        }
         // an answer even if nothing is here: the peer learns that it is heard
         self.tell_handle(link, open.handle);
         self.push_to(store, link, open.handle)
@@ -254,31 +258,34 @@ impl Machine {
             return;
         };
         session.have_due = Some(self.now.mono.plus_ms(HAVE_EVERY_MS));
-        let mut frames = Vec::new();
-        let mut number = session.have_number;
-        let mut say = |subject, thread: &crate::thread::Thread, implicit: bool| {
-            number += 1;
-            let mut have = Have::new(subject, number, thread.have.clone());
-            have.blobs = Some(Blobs(thread.blobs.0.clone()));
+        let mut bodies = Vec::new();
+        for (id, shared) in &mut session.shared {
+            let Some(thread) = self.threads.get(id) else {
+                continue;
+            };
+            session.have_number = session.have_number.wrapping_add(1);
+            let mut have = have_of(thread, Subject::Thread(shared.theirs), session.have_number);
+            have.ask_explicit = shared.ask;
             let slots = thread.slot_list();
-            frames.extend(have.encode_all(implicit.then_some(&slots[..]), None));
-        };
-        for (id, shared) in &session.shared {
-            if let Some(thread) = self.threads.get(id) {
-                say(Subject::Thread(shared.theirs), thread, !shared.explicit);
-            }
+            let known = (!shared.explicit).then_some(&slots[..]);
+            bodies.extend(have.encode_all(known, shared.told.as_ref().filter(|_| !shared.explicit)));
+            shared.told = Some(have);
         }
         for handle in session.boxes.keys().filter(|_| session.hello.is_some()) {
             let owner = self
                 .threads
                 .values()
                 .find(|t| t.ring.by_handle(*handle).is_some());
-            if let Some(thread) = owner.filter(|_| session.keeps()) {
-                say(Subject::Handle(*handle), thread, false);
+            let keeps = session
+                .hello
+                .is_some_and(|h| h.caps & (CAP_CARRY | CAP_RELAY) != 0);
+            if let Some(thread) = owner.filter(|_| keeps) {
+                session.have_number = session.have_number.wrapping_add(1);
+                let have = have_of(thread, Subject::Handle(*handle), session.have_number);
+                bodies.extend(have.encode_all(None, None));
             }
         }
-        session.have_number = number;
-        for body in frames {
+        for body in bodies {
             let frame = Frame::Have(body).encode();
             self.tx.effects.push(Effect::Transmit(link, frame, Class::Text));
         }
@@ -319,14 +326,20 @@ impl Machine {
         let slots = thread.slot_list();
         if head.ask_explicit {
             shared.explicit = true;
+            session.have_due = Some(now);
+        } else {
+            shared.explicit = false;
         }
         match shared
             .view
             .receive(head, Some(&slots), now, super::session::GRACE_MS)
         {
-            Ok(_) => self.plan(store, link),
+            Ok(_) => {
+                shared.ask = false;
+                self.plan(store, link)
+            }
             Err(HaveError::UnknownSlots | HaveError::UnknownBase) => {
-                shared.explicit = true;
+                shared.ask = true;
                 session.due_have(now, HAVE_AFTER_MS);
                 Ok(())
             }
@@ -445,4 +458,11 @@ impl Machine {
             .effects
             .push(Effect::Event(Event::PeerMisbehaved { link, rule }));
     }
+}
+
+/// What this device stores of a thread.
+fn have_of(thread: &crate::thread::Thread, subject: Subject, number: u32) -> Have {
+    let mut have = Have::new(subject, number, thread.have.clone());
+    have.blobs = Some(thread.blobs.clone());
+    have
 }

@@ -111,7 +111,10 @@ impl Queue {
     /// What goes next; `None` if nothing waits. Every tenth unit is one of bulk, if any waits.
     pub(crate) fn next(&mut self) -> Option<Next> {
         let share = self.turns % BULK_EVERY == BULK_EVERY - 1;
-        self.picked = share.then(|| self.pick(Class::Bulk)).flatten().or_else(|| self.pick(Class::Alarm));
+        self.picked = share
+            .then(|| self.pick(Class::Bulk))
+            .flatten()
+            .or_else(|| self.pick(Class::Alarm));
         match self.picked? {
             Picked::Begun(class) => {
                 let (_, cutter, ready) = self.begun.get_mut(&class)?;
@@ -129,7 +132,11 @@ impl Queue {
 
     /// The most urgent of what is not more urgent than `from`; what was begun goes on first.
     fn pick(&self, from: Class) -> Option<Picked> {
-        let waiting = self.waiting.range((from, Rank::Proof, 0)..).next().map(|(key, _)| *key);
+        let waiting = self
+            .waiting
+            .range((from, Rank::Proof, 0)..)
+            .next()
+            .map(|(key, _)| *key);
         let begun = self.begun.range(from..).next().map(|(class, _)| *class);
         match (begun, waiting) {
             (Some(class), other) if other.is_none_or(|key| class <= key.0) => Some(Picked::Begun(class)),
@@ -139,11 +146,16 @@ impl Queue {
 
     /// The item of the last [`Next::Read`] was read: it is cut into units. `None` bytes drop it.
     pub(crate) fn begin(&mut self, bytes: Option<Bytes>, unit: usize) {
-        let Some(Picked::Waiting(key)) = self.picked.take() else { return };
-        let Some(Unit::Item(item)) = self.waiting.remove(&key) else { return };
+        let Some(Picked::Waiting(key)) = self.picked.take() else {
+            return;
+        };
+        let Some(Unit::Item(item)) = self.waiting.remove(&key) else {
+            return;
+        };
         match bytes {
             Some(bytes) => {
-                self.begun.insert(key.0, (item, Cutter::new(bytes, None, unit), None));
+                self.begun
+                    .insert(key.0, (item, Cutter::new(bytes, None, unit), None));
             }
             None => {
                 self.queued.remove(&item);

@@ -7,7 +7,7 @@ use super::{Event, LinkId, Machine, Part, with_thread};
 use crate::blobs::Blobs;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::welcome::Welcome;
-use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::id::{Handle, MsgId, ThreadId};
 use crate::limits;
 use crate::mailbox::proof::{AckVector, Burst, CarryReceipt, RelayReceipt};
 use crate::mailbox::{Offer, Refusal, Verdict};
@@ -16,7 +16,7 @@ use crate::store::{Read, ReadError};
 use crate::sync::Whole;
 use crate::thread::{Absorbed, REWRAP, Thread};
 use crate::time::Wall;
-use crate::wire::{Frame, decode_all};
+use crate::wire::{Frame, Refused, decode_all};
 use bytes::Bytes;
 use std::rc::Rc;
 
@@ -61,6 +61,7 @@ impl Machine {
             Frame::Reset(handle) => self.on_reset(store, link, handle),
             Frame::Open(open) => self.on_open(store, link, open)?,
             Frame::Revocation(bytes) => self.on_revocation(store, &bytes),
+            Frame::Refused(refused) => self.on_refused(store, link, refused),
             Frame::Bye(_) => {
                 self.sessions.remove(&link);
             }
@@ -202,9 +203,8 @@ impl Machine {
                 }
             }
             Verdict::Refused(refusal) => {
-                let by = Key8::of_key(&self.id.routing.public());
-                let why = refusal_word(refusal);
-                self.tx.effects.push(Effect::Event(Event::Refused { by, why }));
+                let (handle, id, why) = (envelope.handle, whole.id, refusal.code());
+                self.send_now(link, &[Frame::Refused(Refused { handle, id, why })]);
             }
         }
         let _ = store;
@@ -339,6 +339,26 @@ impl Machine {
         }
     }
 
+    /// A carrier or relay does not keep an own item: shown beside its state, and offered again later.
+    fn on_refused(&mut self, store: &dyn Read, link: LinkId, refused: Refused) {
+        let Some(session) = self.sessions.get_mut(&link) else {
+            return;
+        };
+        let by = session.peer();
+        let Some(handed) = session.handed.iter().find(|h| h.id == refused.id).copied() else {
+            return;
+        };
+        let why = Refusal::words(refused.why);
+        self.tx.effects.push(Effect::Event(Event::Refused { by, why }));
+        if let ItemRef::Log { thread, .. } = handed.item {
+            with_thread!(self, store, thread, |thread, ctx| thread.refused(
+                ctx,
+                by,
+                handed.place
+            ));
+        }
+    }
+
     fn on_ack(&mut self, link: LinkId, bytes: &Bytes) {
         let Ok(vector) = AckVector::decode(bytes) else {
             return self.misbehaved(link, "acknowledgement does not parse");
@@ -431,19 +451,4 @@ fn lacks_chunks(signed: &Blobs, shown: Option<&Blobs>) -> bool {
         let there = shown.and_then(|b| b.0.get(key));
         !there.map_or(chunks.held() == 0, |t| chunks.minus(Some(t)).is_empty())
     })
-}
-
-fn refusal_word(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NotInBurst => "the burst does not name the item",
-        Refusal::HandleProofMissing => "the handle key did not sign the burst",
-        Refusal::Full { .. } => "no room for this class",
-        Refusal::ShareFull => "the origin fills its share",
-        Refusal::RateLimited { .. } => "over the rate; delayed",
-        Refusal::TooBigForClass => "too big for its class",
-        Refusal::InboxLimit => "too much waits unread in this inbox",
-        Refusal::Expired => "older than its storage time",
-        Refusal::Overtaken => "newer heads of this slot are held",
-        Refusal::Malformed => "the bytes are not the envelope",
-    }
 }

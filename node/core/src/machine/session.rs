@@ -9,7 +9,7 @@ use super::queue::{ItemRef, Queue};
 use crate::envelope::Place;
 use crate::id::{Handle, Key8, MsgId, ThreadId};
 use crate::mailbox::proof::Burst;
-use crate::sync::{Assembler, PeerView, ThreadList};
+use crate::sync::{Assembler, Have, PeerView, ThreadList};
 use crate::time::Instant;
 use crate::wire::{CAP_CARRY, CAP_RELAY, Hello, ThreadMark};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,8 +30,24 @@ pub(crate) struct SharedThread {
     /// Its number in the peer's THREADS.
     pub(crate) theirs: u32,
     pub(crate) view: PeerView,
-    /// The peer could not follow the implicit form.
+    /// The last HAVE told, on which the next one builds.
+    pub(crate) told: Option<Have>,
+    /// The peer could not follow the short form and asked for all.
     pub(crate) explicit: bool,
+    /// We could not follow the peer's.
+    pub(crate) ask: bool,
+}
+
+impl SharedThread {
+    pub(crate) fn new(theirs: u32, view: PeerView) -> SharedThread {
+        SharedThread {
+            theirs,
+            view,
+            told: None,
+            explicit: false,
+            ask: false,
+        }
+    }
 }
 
 /// A handle that this device opened at a carrier or relay.
@@ -92,8 +108,9 @@ pub(crate) struct Followed {
 }
 
 impl Session {
-    /// A link that came up now.
-    pub(crate) fn new(info: LinkInfo, nonce: [u8; 8], now: Instant) -> Session {
+    /// A link that came up now. HAVEs are numbered from `have_number`, which must not be a number of an
+    /// earlier session: a later one could be taken to build on it.
+    pub(crate) fn new(info: LinkInfo, nonce: [u8; 8], have_number: u32, now: Instant) -> Session {
         Session {
             info,
             nonce,
@@ -115,7 +132,7 @@ impl Session {
             receipt_due: None,
             greet_due: Some(now),
             have_due: None,
-            have_number: 0,
+            have_number,
         }
     }
 

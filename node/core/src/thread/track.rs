@@ -170,6 +170,22 @@ impl Thread {
         }
     }
 
+    /// A carrier or relay refused an own entry.
+    pub(crate) fn refused(&mut self, ctx: &mut Ctx<'_>, by: Key8, place: Place) {
+        if let Place::Log {
+            slot,
+            log: Log::Content,
+            seq,
+        } = place
+        {
+            let at = EntryRef { slot, seq };
+            let class = self.entries.get(&at).map(|m| m.class);
+            if let Some(class) = class {
+                self.evidence(ctx, at, Evidence::Refused { by, class }, ctx.now.wall);
+            }
+        }
+    }
+
     fn total_of(&self, place: &Place) -> Option<(crate::id::Object8, u8, u32, u32)> {
         match *place {
             Place::Chunk { object, layer, index } => {
