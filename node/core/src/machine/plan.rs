@@ -298,23 +298,23 @@ impl Machine {
         }
     }
 
-    /// The envelope of an item; `None` if it is gone.
+    /// The envelope of an item; `None` if it is gone, or not durable yet: then it is offered when its
+    /// batch is. Whatever made the machine look at its queue, what is in flight must not leave.
     fn read_item(&self, store: &dyn Read, item: ItemRef) -> Result<Option<Bytes>, ReadError> {
-        let view = self.tx.view(store);
         match item {
             ItemRef::Log {
                 thread,
                 column,
                 slot,
                 seq,
-            } => view.get(&table::envelope(thread, slot, column, seq)),
+            } => store.get(&table::envelope(thread, slot, column, seq)),
             ItemRef::Chunk {
                 thread,
                 object,
                 layer,
                 index,
             } => {
-                let Some(sealed) = view.get(&table::chunk(object, layer, index))? else {
+                let Some(sealed) = store.get(&table::chunk(object, layer, index))? else {
                     return Ok(None);
                 };
                 let Some(thread) = self.threads.get(&thread) else {
@@ -334,7 +334,7 @@ impl Machine {
                 };
                 Ok(Some(envelope.encode()))
             }
-            ItemRef::Held { handle, id } => self.mailbox.bytes(&view, handle, id),
+            ItemRef::Held { handle, id } => self.mailbox.bytes(store, handle, id),
         }
     }
 
