@@ -450,3 +450,5 @@ fn check_identity(cfg: &Config, id: &Identity) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_hostile;

@@ -314,7 +314,7 @@ impl Machine {
                 layer,
                 index,
             } => {
-                let Some(sealed) = store.get(&table::chunk(object, layer, index))? else {
+                let Some(sealed) = store.get(&table::chunk(thread, object, layer, index))? else {
                     return Ok(None);
                 };
                 let Some(thread) = self.threads.get(&thread) else {
