@@ -6,14 +6,41 @@ use super::*;
 use crate::blob::{ChunkSize, Layer, Sealer};
 use crate::clinical::{Body, EcgSnapshot};
 use crate::crypto::Secret;
+use crate::delivery::State;
 use crate::directory::Role;
 use crate::entry::Kind;
-use crate::envelope::Class;
+use crate::envelope::{Class, Envelope, Place};
 use crate::group::mls::Suite;
-use crate::store::table;
+use crate::id::{Key8, MsgId, Slot};
+use crate::limits;
+use crate::mailbox::proof::Burst;
+use crate::ranges::Log;
+use crate::store::rows;
+use crate::sync::Cutter;
+use crate::wire::Frame;
 use bytes::Bytes;
 
+const HAVE: u8 = 3;
+
+/// The frames that carry an envelope.
+fn data(envelope: Bytes) -> Bytes {
+    let frames = Cutter::new(envelope, None, limits::UNIT_BYTES).map(|d| Frame::Data(d).encode());
+    Bytes::from(frames.flatten().collect::<Vec<u8>>())
+}
+
 impl Table {
+    /// The link of `at` to `peer`.
+    fn link(&self, at: usize, peer: usize) -> LinkId {
+        let found = self.wires.iter().find(|(k, v)| k.0 == at && v.0 == peer);
+        found.map(|(k, _)| k.1).unwrap()
+    }
+
+    /// `at` gets bytes from `peer`.
+    fn feed(&mut self, at: usize, peer: usize, bytes: Bytes) {
+        let link = self.link(at, peer);
+        self.input(at, Input::Frame { link, bytes });
+    }
+
     /// A member does what no machine of ours would do.
     fn hack<T>(
         &mut self,
@@ -30,6 +57,21 @@ impl Table {
         b.machine.finish(&b.store);
         self.drain(at);
         done
+    }
+
+    fn thread(&self, at: usize, thread: ThreadId) -> &Thread {
+        &self.boxes[at].machine.threads[&thread]
+    }
+
+    fn own_slot(&self, at: usize, thread: ThreadId) -> Slot {
+        self.thread(at, thread).me(self.dev(at)).unwrap().0
+    }
+
+    fn prefix(&self, at: usize, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        let all = rows(&self.boxes[at].store, prefix).unwrap();
+        all.into_iter()
+            .map(|(k, v)| (Bytes::from(k.to_vec()), v))
+            .collect()
     }
 }
 
@@ -56,6 +98,83 @@ fn ecg(table: &mut Table, at: usize, thread: ThreadId, bytes: &[u8]) -> EntryRef
     })
 }
 
+/// What must not change by unauthenticated bytes.
+fn truth(table: &Table, at: usize) -> (Vec<ThreadView>, Vec<(Bytes, Bytes)>, u64) {
+    let machine = &table.boxes[at].machine;
+    let views = machine.threads().into_iter().map(|id| {
+        let view = machine.view(id).unwrap();
+        ThreadView { parked: 0, ..view }
+    });
+    let kept = [b'e', b'p', b'n', b't', b'c', b'v', b'q'];
+    let rows = kept.iter().flat_map(|t| table.prefix(at, &[*t]));
+    (views.collect(), rows.collect(), machine.usage().items)
+}
+
+/// Frames of each type and to each machine, the rarer types first.
+fn recorded() -> (Table, [usize; 3], Vec<Vec<Bytes>>) {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.tape = Some(vec![]);
+    table.connect(medic, relay);
+    table.connect(doctor, relay);
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.pass(10_000);
+    ecg(&mut table, medic, thread, &[3; 2500]);
+    table.note(doctor, thread, "seen");
+    table.pass(10_000);
+    table.connect(medic, doctor);
+    table.note(medic, thread, "on the way");
+    table.pass(30_000);
+    let tape = table.tape.take().unwrap();
+    let at = [medic, doctor, relay];
+    let frames = at.map(|at| {
+        let mut of_type = BTreeMap::<u8, Vec<Bytes>>::new();
+        for (_, bytes) in tape.iter().filter(|(to, b)| *to == at && b.len() < 1_500) {
+            let some = of_type.entry(bytes[0]).or_default();
+            if some.len() < 12 {
+                some.push(bytes.clone());
+            }
+        }
+        of_type.into_values().flatten().collect()
+    });
+    (table, at, frames.into())
+}
+
+/// A copy with one to three bytes changed; sometimes of the envelope inside, under a fitting key.
+fn mutated(rng: &mut crate::crypto::Stream, good: &Bytes) -> Bytes {
+    let whole = crate::wire::decode_all(good).filter_map(Result::ok).next();
+    let inner = match whole {
+        Some(Frame::Data(d)) if d.last && d.off == 0 && rng.below(2) == 0 => Some(d.bytes),
+        _ => None,
+    };
+    let mut bytes = inner.as_ref().unwrap_or(good).to_vec();
+    for _ in 0..=rng.below(3) {
+        let at = rng.below(bytes.len() as u64) as usize;
+        match rng.below(8) {
+            0 => bytes.truncate(at.max(1)),
+            1 => bytes.insert(at, rng.below(256) as u8),
+            2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][rng.below(5) as usize],
+            _ => bytes[at] ^= 1 << rng.below(8),
+        }
+    }
+    if inner.is_some() {
+        return data(bytes.into());
+    }
+    bytes.into()
+}
+
+fn check_bounds(machine: &Machine, link: LinkId) {
+    let Some(session) = machine.sessions.get(&link) else {
+        return;
+    };
+    assert!(session.assembler.held_bytes() <= limits::PARTS_PER_LINK * limits::ENVELOPE_BYTES);
+    assert!(session.followed.len() <= limits::THREADS * 4);
+    assert!(session.announced.len() <= limits::ITEMS_PER_BURST * 4);
+    assert!(session.queue.len() < 10_000);
+    for thread in machine.threads.values() {
+        assert!(thread.parked.places().count() <= limits::PARKED_PER_THREAD);
+    }
+}
+
 #[test]
 fn a_blob_of_one_thread_cannot_be_overwritten_from_another() {
     let (mut table, medic, doctor, _, one) = two_and_a_relay();
@@ -71,4 +190,99 @@ fn a_blob_of_one_thread_cannot_be_overwritten_from_another() {
     let b = &table.boxes[doctor];
     let layer = b.machine.layer(&b.store, one, genuine, 3).unwrap();
     assert_eq!(layer, Some(Bytes::from(vec![1; 3000])));
+}
+
+#[test]
+fn garbage_at_a_place_keeps_nothing_genuine_from_the_relay() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(10_000);
+    table.cut(doctor);
+    table.connect(doctor, relay);
+    table.pass(5_000);
+    let slot = table.own_slot(medic, thread);
+    let seq = table.hack(medic, thread, |t, ctx| ctx.counters(t.id).unwrap().content + 1);
+    // the doctor's device holds the handle key, and fills the place of what the medic says next
+    let key = table
+        .thread(doctor, thread)
+        .ring
+        .iter()
+        .next_back()
+        .unwrap()
+        .clone();
+    let log = Log::Content;
+    let junk = Envelope {
+        class: Class::Text,
+        ttl: Class::Text.ttl(),
+        handle: key.handle(),
+        place: Place::Log { slot, log, seq },
+        payload: Bytes::from(vec![0xaa; 300]),
+    };
+    let junk = junk.encode();
+    let id = &table.boxes[doctor].id;
+    let cert = Key8::from_prefix(blake3::hash(&id.routing_cert).as_bytes()).unwrap();
+    let hk = Some(key.handle_pair());
+    let burst = Burst::make(cert, vec![MsgId::of(&junk)], hk, &id.routing);
+    let kept = table.boxes[relay].machine.usage().items;
+    table.feed(relay, doctor, Frame::Burst(burst.bytes().clone()).encode());
+    table.feed(relay, doctor, data(junk));
+    assert_eq!(table.boxes[relay].machine.usage().items, kept + 1);
+    table.cut(doctor);
+    let note = table.note(medic, thread, "genuine");
+    table.connect(medic, relay);
+    table.pass(30_000);
+    let state = table.state(medic, thread, note, doctor);
+    assert!(matches!(state, Some(State::AtRelay { .. })), "{state:?}");
+    table.cut(medic);
+    table.connect(doctor, relay);
+    table.pass(30_000);
+    assert_eq!(table.text(doctor, thread, note).as_deref(), Some("genuine"));
+    table.connect(medic, relay);
+    table.pass(30_000);
+    let state = table.state(medic, thread, note, doctor);
+    assert_eq!(state, Some(State::Delivered(None)));
+}
+
+#[test]
+fn changed_frames_change_nothing_that_was_authenticated() {
+    let copies = match std::env::var_os("AIDMESH_LONG") {
+        Some(_) => 100_000,
+        None => 10_000,
+    };
+    let (mut table, machines, frames) = recorded();
+    for (at, frames) in machines.into_iter().zip(frames) {
+        assert!(frames.len() > 10);
+        let before = truth(&table, at);
+        let mut rng = crate::crypto::Stream::new([at as u8; 32]);
+        for n in 0..copies {
+            let link = LinkId(9_000);
+            if !table.boxes[at].machine.sessions.contains_key(&link) {
+                // a stranger whom the transport let in says what members and relays said
+                let info = LinkInfo {
+                    peer: [0x33; 32],
+                    exporter: [9; 32],
+                    mtu: 1200,
+                    thin: false,
+                };
+                table.input(at, Input::LinkUp { link, info });
+                table.input(at, Input::Budget { link, bytes: 1 << 20 });
+                for bytes in frames.iter().filter(|b| b[0] < HAVE) {
+                    let bytes = bytes.clone();
+                    table.input(at, Input::Frame { link, bytes });
+                }
+            }
+            let bytes = mutated(&mut rng, &frames[n % frames.len()]);
+            table.input(at, Input::Frame { link, bytes });
+            if n % 500 == 0 {
+                table.boxes[at].events.clear();
+                check_bounds(&table.boxes[at].machine, link);
+            }
+        }
+        assert!(!table.boxes[at].machine.poisoned);
+        let after = truth(&table, at);
+        assert_eq!(before.0, after.0);
+        assert_eq!(before.2, after.2);
+        assert!(before.1 == after.1, "a row changed");
+    }
 }
