@@ -4,14 +4,15 @@
 use super::tests::*;
 use super::*;
 use crate::blob::{ChunkSize, Layer, Sealer};
-use crate::clinical::{Body, EcgSnapshot};
+use crate::clinical::{Body, CtlKey, CtlKeys, EcgSnapshot};
 use crate::crypto::Secret;
 use crate::delivery::State;
 use crate::directory::Role;
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
+use crate::group::keys::ControlKey;
 use crate::group::mls::Suite;
-use crate::id::{Key8, MsgId, Slot};
+use crate::id::{Key8, MsgId, OpId, Slot};
 use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::ranges::Log;
@@ -285,4 +286,32 @@ fn changed_frames_change_nothing_that_was_authenticated() {
         assert_eq!(before.2, after.2);
         assert!(before.1 == after.1, "a row changed");
     }
+}
+
+#[test]
+fn a_founder_who_tells_too_many_keys_does_not_keep_the_store_from_opening() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(10_000);
+    let ck = Secret([7; 32]);
+    let kid = ControlKey::new(ck.clone()).kid();
+    for round in 0..3u8 {
+        let key = |n: u8| CtlKey {
+            kid,
+            ck: ck.clone(),
+            made_by: OpId([round * 64 + n; 16]),
+        };
+        let keys = (0..limits::CONTROL_KEYS as u8).map(key).collect();
+        let body = Body::CtlKeys(CtlKeys { keys });
+        table.hack(medic, thread, |t, ctx| {
+            t.say(ctx, Class::Text, &body, Kind::CtlKeys).unwrap();
+        });
+        table.pass(5_000);
+    }
+    table.reopen(doctor);
+    table.connect(medic, doctor);
+    let note = table.note(doctor, thread, "still here");
+    table.pass(10_000);
+    assert_eq!(table.text(medic, thread, note).as_deref(), Some("still here"));
 }
