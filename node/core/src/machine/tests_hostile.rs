@@ -10,12 +10,13 @@ use crate::delivery::State;
 use crate::directory::Role;
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
+use crate::group::control::{Head, Object};
 use crate::group::keys::ControlKey;
 use crate::group::mls::Suite;
 use crate::id::{Key8, MsgId, OpId, Slot};
 use crate::limits;
 use crate::mailbox::proof::Burst;
-use crate::ranges::Log;
+use crate::ranges::{Log, Ranges};
 use crate::store::rows;
 use crate::sync::Cutter;
 use crate::wire::Frame;
@@ -64,6 +65,10 @@ impl Table {
         &self.boxes[at].machine.threads[&thread]
     }
 
+    fn stopped(&self, at: usize, thread: ThreadId) -> Option<Stopped> {
+        self.boxes[at].machine.view(thread).unwrap().stopped
+    }
+
     fn own_slot(&self, at: usize, thread: ThreadId) -> Slot {
         self.thread(at, thread).me(self.dev(at)).unwrap().0
     }
@@ -74,6 +79,19 @@ impl Table {
             .map(|(k, v)| (Bytes::from(k.to_vec()), v))
             .collect()
     }
+}
+
+/// Medic (founder), doctor, nurse, all linked with each other.
+fn three() -> (Table, usize, usize, usize, ThreadId) {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    let nurse = table.seat(&Org1::new(), 4, Part::Member, Some(Role::Nurse));
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.add(medic, nurse, thread, Role::Nurse);
+    table.connect(medic, doctor);
+    table.connect(medic, nurse);
+    table.connect(doctor, nurse);
+    table.pass(20_000);
+    (table, medic, doctor, nurse, thread)
 }
 
 /// An ECG with one layer, sealed under a key that its author chose.
@@ -314,4 +332,37 @@ fn a_founder_who_tells_too_many_keys_does_not_keep_the_store_from_opening() {
     let note = table.note(doctor, thread, "still here");
     table.pass(10_000);
     assert_eq!(table.text(medic, thread, note).as_deref(), Some("still here"));
+}
+
+#[test]
+fn one_member_alone_cannot_stop_another_by_claiming_what_it_never_wrote() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let mine = table.own_slot(medic, thread);
+    table.hack(nurse, thread, |t, ctx| {
+        let (slot, _) = t.me(ctx.dev()).unwrap();
+        let mut counters = ctx.counters(t.id).unwrap();
+        counters.head += 1;
+        ctx.set_counters(t.id, &counters);
+        let mut open = Ranges::new();
+        open.insert(mine, Log::Content, 1_000);
+        let head = Head {
+            counter: counters.head,
+            slot,
+            seq: 0,
+            chain: [0; 32],
+            node: t.head,
+            hlc: *ctx.hlc,
+            open,
+            blobs: Default::default(),
+            kids: vec![],
+        };
+        let handle = t.handle_now().unwrap();
+        t.put_control(ctx, slot, handle, Class::Text, Object::Head(head))
+            .unwrap();
+    });
+    table.pass(10_000);
+    assert_eq!(table.stopped(medic, thread), None);
+    let note = table.note(medic, thread, "goes on");
+    table.pass(10_000);
+    assert_eq!(table.text(doctor, thread, note).as_deref(), Some("goes on"));
 }
