@@ -12,8 +12,9 @@ use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::control::{Head, Object};
 use crate::group::keys::ControlKey;
-use crate::group::mls::Suite;
-use crate::id::{Key8, MsgId, OpId, Slot};
+use crate::group::mls::{NodeState, SealPlace, Suite};
+use crate::group::welcome::Welcome;
+use crate::id::{Key8, MsgId, NodeId, OpId, Slot};
 use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::ranges::{Log, Ranges};
@@ -365,4 +366,66 @@ fn one_member_alone_cannot_stop_another_by_claiming_what_it_never_wrote() {
     let note = table.note(medic, thread, "goes on");
     table.pass(10_000);
     assert_eq!(table.text(doctor, thread, note).as_deref(), Some("goes on"));
+}
+
+#[test]
+fn only_the_founder_leads_into_a_thread_that_is_here() {
+    let (mut table, _, doctor, nurse, thread) = three();
+    table.boxes[doctor].events.clear();
+    let suite = Suite::Classical;
+    table.command(doctor, Command::MakeCard { suite });
+    let card = table.boxes[doctor].events.iter().find_map(|e| match e {
+        Event::CardMade { card } => Some(card.key_package.clone()),
+        _ => None,
+    });
+    let payload = table.hack(nurse, thread, |t, ctx| {
+        let group: [u8; 8] = t.id.0[..8].try_into().unwrap();
+        let (device, cert) = (&ctx.member.device, &ctx.member.cert);
+        let state = NodeState::create(ctx.crypto, suite, &group, device, cert).unwrap();
+        let mut made = state.commit(ctx.crypto, device, &[card.unwrap()], &[]).unwrap();
+        let node = NodeId([7; 16]);
+        let slot = Slot::of(t.id, &device.public(), 1);
+        let place = SealPlace {
+            class: Class::Text,
+            slot,
+            seq: 0,
+            node,
+        };
+        let ck = Secret([9; 32]);
+        let key = CtlKey {
+            kid: ControlKey::new(ck.clone()).kid(),
+            ck,
+            made_by: OpId([9; 16]),
+        };
+        let keys = Body::CtlKeys(CtlKeys { keys: vec![key] }).encode().unwrap();
+        let keys = made.child.seal(ctx.crypto, device, &place, 0, &keys).unwrap();
+        let welcome = Welcome {
+            node,
+            parent: t.head,
+            genesis_hash: t.genesis_hash,
+            slot,
+            welcome: made.welcome.unwrap(),
+            tree: made.tree,
+            keys,
+        };
+        welcome.encode()
+    });
+    let inbox = &table.boxes[doctor].id.member.as_ref().unwrap().inbox;
+    let envelope = Envelope {
+        class: Class::Text,
+        ttl: Class::Text.ttl(),
+        handle: Handle::of_key(&inbox.public()),
+        place: Place::Inbox,
+        payload,
+    };
+    let held = |t: &Table| {
+        (
+            t.thread(doctor, thread).nodes.len(),
+            t.thread(doctor, thread).ring.kids(),
+        )
+    };
+    let before = held(&table);
+    table.feed(doctor, nurse, data(envelope.encode()));
+    assert_eq!(held(&table), before);
+    assert!(!table.faults().is_empty());
 }

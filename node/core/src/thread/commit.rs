@@ -396,14 +396,20 @@ impl Thread {
         let Ok(opened) = state.open(ctx.crypto, &place, &welcome.keys) else {
             return false;
         };
-        if !trusted || Slot::of(self.id, &opened.sender_key, 1) != welcome.slot {
+        let by_founder = self
+            .genesis
+            .as_ref()
+            .is_none_or(|g| g.founder.device_key == opened.sender_key);
+        if !trusted || !by_founder || Slot::of(self.id, &opened.sender_key, 1) != welcome.slot {
             return false;
         }
         let plaintext = Bytes::from(opened.plaintext);
         let Ok(Body::CtlKeys(keys)) = Body::decode(Kind::CtlKeys, &plaintext) else {
             return false;
         };
-        self.genesis_hash = welcome.genesis_hash;
+        if self.genesis.is_none() {
+            self.genesis_hash = welcome.genesis_hash;
+        }
         state.save(self.id, welcome.node, &mut ctx.tx.batch);
         self.nodes.insert(welcome.node, state);
         // this life of the device begins here: what a restored store forgot belongs to an earlier one
