@@ -18,7 +18,7 @@ use crate::id::{Key8, MsgId, NodeId, OpId, Slot};
 use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::ranges::{Log, Ranges};
-use crate::store::rows;
+use crate::store::{rows, table};
 use crate::sync::Cutter;
 use crate::wire::Frame;
 use bytes::Bytes;
@@ -428,4 +428,39 @@ fn only_the_founder_leads_into_a_thread_that_is_here() {
     table.feed(doctor, nurse, data(envelope.encode()));
     assert_eq!(held(&table), before);
     assert!(!table.faults().is_empty());
+}
+
+#[test]
+fn evidence_of_two_words_at_one_place_is_bounded_and_survives_a_restart() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(10_000);
+    let said = table.note(doctor, thread, "which?");
+    table.pass(10_000);
+    for n in 0..6u8 {
+        let envelope = table.hack(doctor, thread, |t, ctx| {
+            let before = ctx.counters(t.id).unwrap();
+            let (slot, _) = t.me(ctx.dev()).unwrap();
+            let handle = t.handle_now().unwrap();
+            let package = Object::KeyPackage(Bytes::from(vec![n; 300]));
+            t.put_control(ctx, slot, handle, Class::Text, package).unwrap();
+            ctx.set_counters(t.id, &before);
+            let row = table::envelope(t.id, slot, Log::Control as u8, before.control + 1);
+            ctx.get(&row).unwrap().unwrap()
+        });
+        table.feed(medic, doctor, data(envelope));
+    }
+    let disputed = |t: &Table| {
+        let b = &t.boxes[medic];
+        b.machine.entry(&b.store, thread, said).unwrap().unwrap().disputed
+    };
+    assert!(disputed(&table));
+    let kept = |t: &Table| {
+        t.prefix(medic, &[table::second(thread, MsgId::default())[0]])
+            .len()
+    };
+    assert_eq!(kept(&table), 1);
+    table.reopen(medic);
+    assert!(disputed(&table));
 }

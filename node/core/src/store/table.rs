@@ -145,6 +145,11 @@ pub fn rewrap(thread: ThreadId, slot: Slot, seq: Seq) -> Vec<u8> {
     envelope(thread, slot, 3, seq)
 }
 
+/// All second objects of a thread.
+pub fn second_all(thread: ThreadId) -> Vec<u8> {
+    key(b'q', &[&thread.0])
+}
+
 /// Second of two authentic objects at one place, kept as evidence.
 pub fn second(thread: ThreadId, id: MsgId) -> Vec<u8> {
     key(b'q', &[&thread.0, &id.0])

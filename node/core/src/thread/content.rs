@@ -301,11 +301,12 @@ impl Thread {
         Absorbed::Useless
     }
 
-    /// Keeps the second object and tells of both. Once per place.
+    /// Keeps the second object and tells of both. Once per slot: one is proof enough, and its author
+    /// could make any number.
     pub(super) fn equivocation(&mut self, ctx: &mut Ctx<'_>, slot: Slot, seq: Seq, bytes: &Bytes) {
-        ctx.batch()
-            .put(table::second(self.id, MsgId::of(bytes)), bytes.clone());
         if self.disputed.insert(slot) {
+            let key = table::second(self.id, MsgId::of(bytes));
+            ctx.batch().put(key, bytes.clone());
             ctx.event(Event::Equivocation {
                 thread: self.id,
                 slot,

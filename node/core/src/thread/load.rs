@@ -99,6 +99,11 @@ impl Thread {
             .load_unsealed(ctx)
             .map_err(|e| ReadError(format!("thread {id}: {e}")))?;
         thread.loading = false;
+        for (_, bytes) in rows(ctx.store, &table::second_all(id))? {
+            if let Ok(Place::Log { slot, .. }) = Envelope::decode(&bytes).map(|e| e.place) {
+                thread.disputed.insert(slot);
+            }
+        }
         let stale = ctx.store.get(&table::own_of_thread("stale", id))?;
         thread.stale = stale
             .and_then(|row| row[..].try_into().ok())
