@@ -464,3 +464,49 @@ fn evidence_of_two_words_at_one_place_is_bounded_and_survives_a_restart() {
     table.reopen(medic);
     assert!(disputed(&table));
 }
+
+#[test]
+fn the_genuine_entry_takes_the_place_of_a_false_rewrap() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let slot = table.own_slot(medic, thread);
+    let seq = table.hack(medic, thread, |t, ctx| ctx.counters(t.id).unwrap().content + 1);
+    let envelope = table.hack(nurse, thread, |t, ctx| {
+        let (node, handle) = (t.head, t.handle_now().unwrap());
+        let place = SealPlace {
+            class: Class::Text,
+            slot,
+            seq,
+            node,
+        };
+        let plaintext = [&[0u8; 33][..], b"not what the medic wrote"].concat();
+        let state = t.nodes.get_mut(&node).unwrap();
+        let payload = state
+            .seal(ctx.crypto, &ctx.member.device, &place, 1, &plaintext)
+            .unwrap();
+        let log = Log::Content;
+        let envelope = Envelope {
+            class: Class::Text,
+            ttl: Class::Text.ttl(),
+            handle,
+            place: Place::Log { slot, log, seq },
+            payload,
+        };
+        envelope.encode()
+    });
+    table.feed(doctor, nurse, data(envelope));
+    table.cut(doctor);
+    let note = table.note(medic, thread, "what the medic wrote");
+    table.pass(1);
+    let genuine = table::envelope(thread, slot, Log::Content as u8, seq);
+    let genuine = table.prefix(medic, &genuine).pop().unwrap().1;
+    table.connect(doctor, nurse);
+    table.feed(doctor, nurse, data(genuine));
+    assert_eq!(
+        table.text(doctor, thread, note).as_deref(),
+        Some("what the medic wrote")
+    );
+    let items = &table.thread(doctor, thread).items;
+    assert!(items.contains_key(&(Log::Content as u8, slot, seq)));
+    assert!(!items.contains_key(&(crate::thread::REWRAP, slot, seq)));
+    assert_eq!(table.prefix(doctor, &table::rewrap(thread, slot, seq)), []);
+}

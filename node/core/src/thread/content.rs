@@ -293,7 +293,10 @@ impl Thread {
         }
         if !old.verified {
             // what another member rewrapped was not what the author wrote
-            self.entries.remove(&at);
+            self.drop_rewrap(ctx, at);
+            if let Ok(envelope) = Envelope::decode(bytes) {
+                self.keep_envelope(ctx, &envelope, at, false, bytes);
+            }
             self.keep_entry(ctx, at, new, &encoded);
             return Absorbed::New;
         }
