@@ -244,11 +244,7 @@ impl Machine {
                     }
                     session.credit -= frame.len() as u64;
                     let whole = session.queue.sent();
-                    self.out.push_back(Output::Transmit {
-                        link,
-                        bytes: frame,
-                        class,
-                    });
+                    self.transmit(link, frame, class);
                     if let Some(item) = whole {
                         self.item_sent(link, item);
                     }
@@ -260,6 +256,15 @@ impl Machine {
                     }
                 }
             }
+        }
+    }
+
+    /// What is queued may be of a batch in flight, so it waits for the newest of them.
+    fn transmit(&mut self, link: LinkId, bytes: Bytes, class: Class) {
+        if self.tx.is_durable() {
+            self.out.push_back(Output::Transmit { link, bytes, class });
+        } else {
+            self.tx.effects.push(Effect::Transmit(link, bytes, class));
         }
     }
 

@@ -18,11 +18,12 @@ use crate::id::{Key8, MsgId, NodeId, OpId, Slot};
 use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::ranges::{Log, Ranges};
-use crate::store::{rows, table};
+use crate::store::{Engine, rows, table};
 use crate::sync::Cutter;
 use crate::wire::Frame;
 use bytes::Bytes;
 
+const DATA: u8 = 4;
 const HAVE: u8 = 3;
 
 /// The frames that carry an envelope.
@@ -509,4 +510,51 @@ fn the_genuine_entry_takes_the_place_of_a_false_rewrap() {
     assert!(items.contains_key(&(Log::Content as u8, slot, seq)));
     assert!(!items.contains_key(&(crate::thread::REWRAP, slot, seq)));
     assert_eq!(table.prefix(doctor, &table::rewrap(thread, slot, seq)), []);
+}
+
+#[test]
+fn nothing_leaves_while_its_batch_is_in_flight() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.tape = Some(vec![]);
+    table.pass(20_000);
+    let tape = table.tape.take().unwrap();
+    let have = tape.iter().rev().find(|(to, b)| *to == medic && b[0] == HAVE);
+    let bytes = have.unwrap().1.clone();
+    let (now, link) = (table.now(), table.link(medic, doctor));
+    let b = &mut table.boxes[medic];
+    let what = Outgoing::Note("not durable".into());
+    let send = Command::Send {
+        thread,
+        class: Class::Text,
+        what,
+    };
+    b.machine.command(&b.store, now, send).unwrap();
+    let mut held = vec![];
+    // the disk is slow: nothing is confirmed, and the peer says again what it has
+    for _ in 0..2 {
+        let frame = Input::Frame {
+            link,
+            bytes: bytes.clone(),
+        };
+        b.machine.handle(&b.store, now, frame);
+        while let Some(out) = b.machine.poll() {
+            match out {
+                Output::Commit { ticket, batch } => {
+                    // a read may show it, but it is not durable
+                    b.store.apply(&batch).unwrap();
+                    held.push(ticket);
+                }
+                Output::Transmit { bytes, .. } => assert_ne!(bytes[0], DATA, "told before it was durable"),
+                _ => {}
+            }
+        }
+    }
+    assert!(!held.is_empty());
+    for ticket in held {
+        table.input(medic, Input::Committed { ticket });
+    }
+    table.pass(5_000);
+    assert_eq!(table.boxes[doctor].machine.entries(thread).len(), 1);
 }
