@@ -436,7 +436,7 @@ impl Machine {
                 envelope: &envelope,
                 age_s: 0,
             };
-            self.mailbox.offer(now, offer, &mut self.tx.batch);
+            self.mailbox.keep_own(now, offer, &mut self.tx.batch);
             self.tx
                 .effects
                 .push(Effect::Push(envelope.handle, LinkId(u32::MAX)));

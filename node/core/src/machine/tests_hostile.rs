@@ -558,3 +558,23 @@ fn nothing_leaves_while_its_batch_is_in_flight() {
     table.pass(5_000);
     assert_eq!(table.boxes[doctor].machine.entries(thread).len(), 1);
 }
+
+#[test]
+fn own_welcomes_are_not_refused_by_the_own_quota() {
+    let (mut table, medic, ..) = two_and_a_relay();
+    let now = table.now();
+    let b = &mut table.boxes[medic];
+    b.machine.now = now;
+    for n in 0..30u8 {
+        b.machine.tx.inbox.push(Envelope {
+            class: Class::Text,
+            ttl: Class::Text.ttl(),
+            handle: Handle([9; 8]),
+            place: Place::Inbox,
+            payload: Bytes::from(vec![n; 60_000]),
+        });
+    }
+    b.machine.finish(&b.store);
+    table.drain(medic);
+    assert_eq!(table.boxes[medic].machine.usage().items, 30);
+}
