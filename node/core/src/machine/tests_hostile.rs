@@ -578,3 +578,14 @@ fn own_welcomes_are_not_refused_by_the_own_quota() {
     table.drain(medic);
     assert_eq!(table.boxes[medic].machine.usage().items, 30);
 }
+
+#[test]
+fn an_alarm_that_no_carrier_would_take_is_refused_at_once() {
+    let (mut table, medic, ..) = two_and_a_relay();
+    let thread = table.boxes[medic].machine.threads()[0];
+    let what = Outgoing::Note("x".repeat(2_000));
+    let class = Class::Alarm;
+    let made = table.try_command(medic, Command::Send { thread, class, what });
+    assert!(matches!(made, Err(CommandError::Invalid(_))), "{made:?}");
+    assert_eq!(table.boxes[medic].machine.view(thread).unwrap().unsealed, 0);
+}
