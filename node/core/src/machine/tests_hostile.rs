@@ -18,7 +18,7 @@ use crate::id::{Key8, MsgId, NodeId, OpId, Slot};
 use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::ranges::{Log, Ranges};
-use crate::store::{Engine, rows, table};
+use crate::store::{Batch, Engine, rows, table};
 use crate::sync::Cutter;
 use crate::wire::Frame;
 use bytes::Bytes;
@@ -588,4 +588,12 @@ fn an_alarm_that_no_carrier_would_take_is_refused_at_once() {
     let made = table.try_command(medic, Command::Send { thread, class, what });
     assert!(matches!(made, Err(CommandError::Invalid(_))), "{made:?}");
     assert_eq!(table.boxes[medic].machine.view(thread).unwrap().unsealed, 0);
+}
+
+#[test]
+fn a_batch_does_not_show_its_rows() {
+    let mut batch = Batch::new();
+    batch.put(b"key".to_vec(), b"a patient's name".to_vec());
+    let shown = format!("{batch:?}");
+    assert!(!shown.contains("110") && !shown.contains("patient"), "{shown}");
 }
