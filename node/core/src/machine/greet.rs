@@ -19,6 +19,8 @@ use bytes::Bytes;
 
 /// Names of a thread in THREADS: one for each of its newest control keys.
 const KEYS_TOLD: usize = 4;
+/// How often the certificate is told beside the greeting.
+const CERTS_TOLD: u8 = 3;
 
 impl Machine {
     pub(super) fn link_up(&mut self, link: LinkId, info: LinkInfo) -> Result<(), ReadError> {
@@ -231,6 +233,7 @@ impl Machine {
             return Ok(());
         }
         session.followed.entry(open.handle).or_default();
+        session.due_have(self.now.mono, HAVE_AFTER_MS);
         if self.reset {
             self.send_now(link, &[Frame::Reset(open.handle)]);
         }
@@ -412,12 +415,25 @@ impl Machine {
             self.compare_with_receipts(link, store);
         }
         if have {
+            self.tell_cert_again(link);
             self.open_boxes_again(link);
             self.tell_have(link);
             self.push_all(store, link)?;
             self.plan(store, link)?;
         }
         Ok(())
+    }
+
+    /// The certificate again, in case it was lost: without it bursts and receipts count for nothing.
+    fn tell_cert_again(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.get_mut(&link) else {
+            return;
+        };
+        if session.certs_told < CERTS_TOLD {
+            session.certs_told += 1;
+            let cert = Frame::Cert(self.id.routing_cert.clone());
+            self.send_now(link, &[cert]);
+        }
     }
 
     /// Handles that are new, or whose opening was not answered.

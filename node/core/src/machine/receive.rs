@@ -285,6 +285,9 @@ impl Machine {
         let Some(session) = self.sessions.get_mut(&link) else {
             return;
         };
+        if session.cert.is_none() {
+            return self.misbehaved(link, "receipt of a key that is not certified");
+        }
         let (peer, key) = (session.peer(), session.info.peer);
         let decoded = RelayReceipt::decode(bytes);
         let (handle, covered, kept) = match &decoded {

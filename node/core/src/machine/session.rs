@@ -78,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) hello: Option<Hello>,
     /// The peer's routing certificate is good; hash of its bytes.
     pub(crate) cert: Option<Key8>,
+    /// Times that the own certificate was told beside the greeting.
+    pub(crate) certs_told: u8,
     pub(crate) credit: u64,
     pub(crate) queue: Queue,
     pub(crate) assembler: Assembler,
@@ -124,6 +126,7 @@ impl Session {
             nonce,
             hello: None,
             cert: None,
+            certs_told: 0,
             credit: 0,
             queue: Queue::default(),
             assembler: Assembler::new(),

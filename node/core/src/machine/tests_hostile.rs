@@ -597,3 +597,60 @@ fn a_batch_does_not_show_its_rows() {
     let shown = format!("{batch:?}");
     assert!(!shown.contains("110") && !shown.contains("patient"), "{shown}");
 }
+
+#[test]
+fn a_receipt_of_a_key_that_nobody_certified_is_no_relay() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    let (ours, theirs) = (Org1::new(), Org1::of_seed(77));
+    let stranger = table.seat(&theirs, 9, Part::Relay, None);
+    let root_card = ours.card.clone();
+    table.command(
+        stranger,
+        Command::Trust {
+            root_card,
+            own: false,
+        },
+    );
+    let cert = ours.admin_cert.clone();
+    table.command(stranger, Command::LearnAdmin { cert });
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    let note = table.note(medic, thread, "who keeps this?");
+    table.connect(medic, stranger);
+    table.pass(30_000);
+    assert_eq!(table.state(medic, thread, note, doctor), Some(State::Stored));
+}
+
+#[test]
+fn a_lost_certificate_or_welcome_is_said_again() {
+    const CERT: u8 = 5;
+    for kind in [CERT, DATA] {
+        let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+        table.add(medic, doctor, thread, Role::Cardiologist);
+        if kind == CERT {
+            table.lose = vec![(relay, CERT); 2];
+        }
+        table.connect(medic, relay);
+        table.pass(60_000);
+        table.cut(medic);
+        if kind == DATA {
+            table.lose = vec![(relay, DATA); 4];
+        }
+        table.connect(doctor, relay);
+        table.pass(60_000);
+        table.cut(doctor);
+        let note = table.note(medic, thread, "through a bad link");
+        if kind == CERT {
+            table.lose = vec![(relay, CERT); 2];
+        }
+        table.connect(medic, relay);
+        table.pass(60_000);
+        let state = table.state(medic, thread, note, doctor);
+        assert!(matches!(state, Some(State::AtRelay { .. })), "{state:?}");
+        table.connect(doctor, relay);
+        table.pass(30_000);
+        assert_eq!(
+            table.text(doctor, thread, note).as_deref(),
+            Some("through a bad link")
+        );
+    }
+}
