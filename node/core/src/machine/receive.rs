@@ -38,6 +38,10 @@ impl Machine {
     }
 
     fn frame(&mut self, store: &dyn Read, link: LinkId, frame: Frame) -> Result<(), ReadError> {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            // only who heard the own greeting sends these
+            session.answered |= matches!(frame, Frame::Threads(_) | Frame::Open(_) | Frame::Burst(_));
+        }
         match frame {
             Frame::Hello(hello) => self.on_hello(link, hello),
             Frame::OtherVersion(_) => self.on_other_version(link),

@@ -654,3 +654,23 @@ fn a_lost_certificate_or_welcome_is_said_again() {
         );
     }
 }
+
+#[test]
+fn a_lost_greeting_or_list_of_threads_is_said_again() {
+    const HELLO: u8 = 1;
+    const THREADS: u8 = 2;
+    for kind in [HELLO, THREADS] {
+        let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+        table.add(medic, doctor, thread, Role::Cardiologist);
+        table.connect(medic, doctor);
+        table.pass(10_000);
+        table.cut(medic);
+        table.lose = vec![(medic, kind); 2];
+        table.connect(medic, doctor);
+        table.pass(1_000);
+        let note = table.note(medic, thread, "on a bad link");
+        table.pass(60_000);
+        assert_eq!(table.text(doctor, thread, note).as_deref(), Some("on a bad link"));
+        assert_eq!(table.lose, []);
+    }
+}
