@@ -138,9 +138,12 @@ impl Machine {
                 .any(|h| h.item == *item && now.since_ms(h.at) < RECEIPT_AFTER_MS)
         };
         let waits = |item: &ItemRef| session.queue.holds(item) || handed(item);
+        // a receipt names places: of two items of one place only one at a time waits for its receipt
+        let mut taken: BTreeMap<ItemRef, ItemRef> = BTreeMap::new();
+        taken.extend(session.handed.iter().map(|h| (h.item.place_of(), h.item)));
         for thread in self.threads.values() {
             for (class, handle, rank, item) in owed_to_carrier(thread, peer, session) {
-                if !waits(&item) {
+                if !waits(&item) && *taken.entry(item.place_of()).or_insert(item) == item {
                     groups.entry((class, handle)).or_default().push((rank, item));
                 }
             }

@@ -6,7 +6,9 @@
 
 use crate::envelope::Class;
 use crate::id::{Handle, MsgId, Object8, Seq, Slot, ThreadId};
+use crate::ranges::Log;
 use crate::sync::Cutter;
+use crate::thread::REWRAP;
 use crate::wire::Frame;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,18 @@ pub(crate) enum ItemRef {
     },
     /// An item of the mailbox.
     Held { handle: Handle, id: MsgId },
+}
+
+impl ItemRef {
+    /// The same for an entry and its rewrap, which stand at one place.
+    pub(crate) fn place_of(self) -> ItemRef {
+        match self {
+            ItemRef::Log { thread, column: REWRAP, slot, seq } => {
+                ItemRef::Log { thread, column: Log::Content as u8, slot, seq }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Within a class: proofs first, then control, heads, entries, chunks.

@@ -317,7 +317,8 @@ impl Thread {
         let head = self.head;
         let node = self.nodes.get_mut(&head).expect("the gate checked it");
         node.save(self.id, head, &mut ctx.tx.batch);
-        self.due_head(ctx);
+        // in the same batch: an entry whose author signed no head for it can never be handed on
+        self.sign_head(ctx)?;
         sealed.map(|()| true)
     }
 
