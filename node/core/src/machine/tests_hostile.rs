@@ -10,7 +10,7 @@ use crate::delivery::State;
 use crate::directory::Role;
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
-use crate::group::control::{Head, Object};
+use crate::group::control::{Commit, Head, MadeBy, Object};
 use crate::group::keys::ControlKey;
 use crate::group::mls::{NodeState, SealPlace, Suite};
 use crate::group::welcome::Welcome;
@@ -679,4 +679,30 @@ fn a_lost_greeting_or_list_of_threads_is_said_again() {
         assert_eq!(table.text(doctor, thread, note).as_deref(), Some("on a bad link"));
         assert_eq!(table.lose, []);
     }
+}
+
+#[test]
+fn commits_of_others_than_the_founder_take_no_memory() {
+    let (mut table, medic, _, nurse, thread) = three();
+    table.hack(nurse, thread, |t, ctx| {
+        let (author, _) = t.me(ctx.dev()).unwrap();
+        let handle = t.handle_now().unwrap();
+        let parent = t.head;
+        // key packages that nobody has
+        let body = [&[0u8][..], &[7; 32]].concat().into();
+        let commit = Commit {
+            parent,
+            author,
+            made_by: MadeBy::Member,
+            adds: vec![],
+            removes: vec![],
+            body,
+        };
+        t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
+            .unwrap();
+    });
+    table.pass(10_000);
+    let t = table.thread(medic, thread);
+    assert_eq!((t.unbuilt.len(), t.commits.len()), (0, 2));
+    assert_eq!(table.stopped(medic, thread), None);
 }
