@@ -4,7 +4,7 @@ use super::{Key, Press, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::delivery::{Q, State};
-use aidmesh_core::id::{Dev, Key8};
+use aidmesh_core::id::{Dev, Key8, ThreadId};
 use aidmesh_core::store::{Read, table};
 
 const DURABLE: &str = "stored means durable";
@@ -44,7 +44,7 @@ impl Truth {
         let complete = self
             .said
             .get(&key)
-            .is_some_and(|said| layer_complete(world, host, said, layer));
+            .is_some_and(|said| layer_complete(world, host, key.0, said, layer));
         if !complete {
             let name = &world.hosts[host].name;
             let what = format!("{name} told of layer {layer} of {}/{} too early", key.1, key.2);
@@ -125,7 +125,7 @@ fn delivered(world: &World, key: Key, said: &Said, dev: Dev, q: Q) -> Result<(),
     }
     let Some(upto) = q else { return Ok(()) };
     for layer in said.layers.range(..=upto.to_u8()).map(|(layer, _)| *layer) {
-        if !layer_complete(world, host, said, layer) {
+        if !layer_complete(world, host, key.0, said, layer) {
             return Err(format!("{} never had all of layer {layer}", h.name));
         }
     }
@@ -133,12 +133,12 @@ fn delivered(world: &World, key: Key, said: &Said, dev: Dev, q: Q) -> Result<(),
 }
 
 /// All chunks of a layer were durable on this device at some time. The digest lies in the entry.
-fn layer_complete(world: &World, host: HostId, said: &Said, layer: u8) -> bool {
+fn layer_complete(world: &World, host: HostId, thread: ThreadId, said: &Said, layer: u8) -> bool {
     let (Some(object), Some(chunks)) = (said.object, said.layers.get(&layer)) else {
         return layer == 0;
     };
     world.hosts[host]
         .disk
-        .ever_count(&table::chunk_layer(object, layer))
+        .ever_count(&table::chunk_layer(thread, object, layer))
         >= *chunks as usize
 }

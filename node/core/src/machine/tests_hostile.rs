@@ -10,7 +10,7 @@ use crate::delivery::State;
 use crate::directory::Role;
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
-use crate::group::control::{Head, Object};
+use crate::group::control::{Commit, Head, MadeBy, Object};
 use crate::group::keys::ControlKey;
 use crate::group::mls::{NodeState, SealPlace, Suite};
 use crate::group::welcome::Welcome;
@@ -25,6 +25,7 @@ use bytes::Bytes;
 
 const DATA: u8 = 4;
 const HAVE: u8 = 3;
+const CERT: u8 = 5;
 
 /// The frames that carry an envelope.
 fn data(envelope: Bytes) -> Bytes {
@@ -151,7 +152,7 @@ fn recorded() -> (Table, [usize; 3], Vec<Vec<Bytes>>) {
         let mut of_type = BTreeMap::<u8, Vec<Bytes>>::new();
         for (_, bytes) in tape.iter().filter(|(to, b)| *to == at && b.len() < 1_500) {
             let some = of_type.entry(bytes[0]).or_default();
-            if some.len() < 12 {
+            if some.len() < if bytes[0] == DATA { 48 } else { 12 } {
                 some.push(bytes.clone());
             }
         }
@@ -164,7 +165,7 @@ fn recorded() -> (Table, [usize; 3], Vec<Vec<Bytes>>) {
 fn mutated(rng: &mut crate::crypto::Stream, good: &Bytes) -> Bytes {
     let whole = crate::wire::decode_all(good).filter_map(Result::ok).next();
     let inner = match whole {
-        Some(Frame::Data(d)) if d.last && d.off == 0 && rng.below(2) == 0 => Some(d.bytes),
+        Some(Frame::Data(d)) if d.last && d.off == 0 && rng.below(4) > 0 => Some(d.bytes),
         _ => None,
     };
     let mut bytes = inner.as_ref().unwrap_or(good).to_vec();
@@ -275,20 +276,26 @@ fn changed_frames_change_nothing_that_was_authenticated() {
     for (at, frames) in machines.into_iter().zip(frames) {
         assert!(frames.len() > 10);
         let before = truth(&table, at);
+        let neighbour = if at == machines[2] {
+            machines[0]
+        } else {
+            machines[2]
+        };
+        let peer = table.boxes[neighbour].id.routing.public();
         let mut rng = crate::crypto::Stream::new([at as u8; 32]);
         for n in 0..copies {
             let link = LinkId(9_000);
             if !table.boxes[at].machine.sessions.contains_key(&link) {
-                // a stranger whom the transport let in says what members and relays said
+                // the neighbour that said most of it says it again, on a new link
                 let info = LinkInfo {
-                    peer: [0x33; 32],
+                    peer,
                     exporter: [9; 32],
                     mtu: 1200,
                     thin: false,
                 };
                 table.input(at, Input::LinkUp { link, info });
                 table.input(at, Input::Budget { link, bytes: 1 << 20 });
-                for bytes in frames.iter().filter(|b| b[0] < HAVE) {
+                for bytes in frames.iter().filter(|b| b[0] < HAVE || b[0] == CERT) {
                     let bytes = bytes.clone();
                     table.input(at, Input::Frame { link, bytes });
                 }
@@ -622,7 +629,6 @@ fn a_receipt_of_a_key_that_nobody_certified_is_no_relay() {
 
 #[test]
 fn a_lost_certificate_or_welcome_is_said_again() {
-    const CERT: u8 = 5;
     for kind in [CERT, DATA] {
         let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
         table.add(medic, doctor, thread, Role::Cardiologist);
@@ -673,4 +679,30 @@ fn a_lost_greeting_or_list_of_threads_is_said_again() {
         assert_eq!(table.text(doctor, thread, note).as_deref(), Some("on a bad link"));
         assert_eq!(table.lose, []);
     }
+}
+
+#[test]
+fn commits_of_others_than_the_founder_take_no_memory() {
+    let (mut table, medic, _, nurse, thread) = three();
+    table.hack(nurse, thread, |t, ctx| {
+        let (author, _) = t.me(ctx.dev()).unwrap();
+        let handle = t.handle_now().unwrap();
+        let parent = t.head;
+        // key packages that nobody has
+        let body = [&[0u8][..], &[7; 32]].concat().into();
+        let commit = Commit {
+            parent,
+            author,
+            made_by: MadeBy::Member,
+            adds: vec![],
+            removes: vec![],
+            body,
+        };
+        t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
+            .unwrap();
+    });
+    table.pass(10_000);
+    let t = table.thread(medic, thread);
+    assert_eq!((t.unbuilt.len(), t.commits.len()), (0, 2));
+    assert_eq!(table.stopped(medic, thread), None);
 }

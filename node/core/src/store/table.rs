@@ -95,6 +95,11 @@ pub fn chunk_all(thread: ThreadId, object: Object8) -> Vec<u8> {
     key(b'c', &[&thread.0, &object.0])
 }
 
+/// All chunks of one layer of a blob.
+pub fn chunk_layer(thread: ThreadId, object: Object8, layer: u8) -> Vec<u8> {
+    key(b'c', &[&thread.0, &object.0, &[layer]])
+}
+
 /// Evidence of delivery of a thread: receipts.
 pub fn evidence(thread: ThreadId, id: &[u8]) -> Vec<u8> {
     key(b'v', &[&thread.0, id])

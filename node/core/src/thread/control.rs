@@ -276,15 +276,19 @@ impl Thread {
     /// A commit is known by its header; its full bytes need the key packages that it adds. Only the
     /// founder commits in this version: a commit of anybody else is kept and never followed.
     fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
-        let packages = &self.packages;
-        let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
-        let Ok(Some(bytes)) = restore_key_packages(&commit.body, &lookup) else {
-            self.unbuilt.insert(op, commit);
-            return;
-        };
         if self.slots.get(&commit.author).map(|a| a.dev) != self.founder() {
             return;
         }
+        let packages = &self.packages;
+        let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
+        let bytes = match restore_key_packages(&commit.body, &lookup) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                self.unbuilt.insert(op, commit);
+                return;
+            }
+            Err(_) => return,
+        };
         let node = node_id(&commit.parent, &bytes);
         let siblings = self.children.entry(commit.parent).or_default();
         siblings.insert(node);
