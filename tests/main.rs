@@ -12,9 +12,15 @@
 
 mod docs;
 mod harness;
+mod judges;
 mod tidy;
 
 fn main() -> std::process::ExitCode {
-    let layers = [harness::tests::tests(), tidy::tests(), docs::tests()];
+    let layers = [
+        harness::tests::tests(),
+        tidy::tests(),
+        docs::tests(),
+        judges::tests(),
+    ];
     harness::run(layers.into_iter().flatten().collect())
 }
