@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test binary: a panic is a failure, stdout the report
 
 mod docs;
+mod first_patch;
 mod harness;
 mod judges;
 mod tidy;
@@ -20,6 +21,7 @@ fn main() -> std::process::ExitCode {
         harness::tests::tests(),
         tidy::tests(),
         docs::tests(),
+        first_patch::tests(),
         judges::tests(),
     ];
     harness::run(layers.into_iter().flatten().collect())
