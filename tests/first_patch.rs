@@ -5,8 +5,9 @@
 //! diff where it stands and runs each `sh patch` fence, whose info string says what must come out: `fails
 //! TEST` or `passes TEST`. So the page shows, and this proves, that its test fails without its code.
 //!
-//! The copy always lies at the same place, files that did not change are not written again, and its build
-//! shares the project's target folder: half a minute beside built dependencies, two and a half from nothing.
+//! The copy always lies at the same place and files that did not change are not written again: half a minute,
+//! two and a half the first time. Its target folder is its own: in the project's, Cargo takes the copy's
+//! `aidmesh-core` for the project's, because both have the same path within their workspace.
 
 use std::fs;
 use std::io::Write;
@@ -80,7 +81,7 @@ impl Step {
                 let output = Command::new("sh")
                     .args(["-eu", "-c", command])
                     .current_dir(copy)
-                    .env("CARGO_TARGET_DIR", target())
+                    .env("CARGO_TARGET_DIR", target().join("first-patch"))
                     .stdin(Stdio::null())
                     .output()
                     .map_err(|e| e.to_string())?;
