@@ -206,3 +206,5 @@ const _: () =
 pub const TREE_INLINE_BYTES: usize = 48 * 1024;
 /// Epoch nodes whose keys a device holds of one thread.
 pub const NODES_PER_THREAD: usize = 4096;
+/// Views of a neighbour's threads that are kept after its link went down.
+pub const PEERS_REMEMBERED: usize = 256;

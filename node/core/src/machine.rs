@@ -31,6 +31,7 @@ use crate::group::mls::{Crypto, KeyPackages};
 use crate::id::{Dev, Handle, Person, ThreadId};
 use crate::mailbox::{self, Mailbox};
 use crate::store::{Read, ReadError, table};
+use crate::sync::PeerView;
 use crate::thread::Thread;
 use crate::time::{Hlc, Instant, Now};
 use ctx::Ctx;
@@ -58,11 +59,15 @@ pub struct Machine {
     threads: BTreeMap<ThreadId, Thread>,
     mailbox: Mailbox,
     sessions: BTreeMap<LinkId, Session>,
+    /// What a neighbour was believed to hold when its link went down.
+    remembered: BTreeMap<([u8; 32], ThreadId), PeerView>,
     tx: Tx,
     out: VecDeque<Output>,
     hlc: Hlc,
     person: Option<Person>,
     poisoned: bool,
+    /// This store is behind what it signed: every mailbox opened here is told so.
+    reset: bool,
     now: Now,
     commands: u64,
 }
@@ -141,11 +146,13 @@ impl Machine {
             threads: BTreeMap::new(),
             mailbox: Mailbox::load(store, kept)?,
             sessions: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             tx: Tx::default(),
             out: VecDeque::new(),
             hlc: Hlc::default(),
             person: None,
             poisoned: false,
+            reset: false,
             now,
             commands: 0,
             cfg,
@@ -178,6 +185,7 @@ impl Machine {
         let person = store.get(&table::own("person"))?;
         self.person = person.as_deref().and_then(Person::from_prefix);
         if self.id.member.is_none() {
+            self.reset = restored;
             return Ok(());
         }
         if restored && !self.flaws.seq_reused_after_rebuild {
@@ -222,7 +230,7 @@ impl Machine {
         let result = match input {
             Input::LinkUp { link, info } => self.link_up(link, info),
             Input::LinkDown { link } => {
-                self.sessions.remove(&link);
+                self.forget_link(link);
                 Ok(())
             }
             Input::Frame { link, bytes } => self.frames(store, link, &bytes),
@@ -281,6 +289,19 @@ impl Machine {
         });
         let expiry = self.mailbox.next_expiry().map(|at| (at, Why::Expiry));
         sessions.chain(threads).chain(expiry).min()
+    }
+
+    /// The link is gone; what its peer was believed to hold is kept for the next one.
+    fn forget_link(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.remove(&link) else {
+            return;
+        };
+        for (thread, shared) in session.shared {
+            while self.remembered.len() >= crate::limits::PEERS_REMEMBERED {
+                self.remembered.pop_first();
+            }
+            self.remembered.insert((session.info.peer, thread), shared.view);
+        }
     }
 
     fn poison(&mut self) {

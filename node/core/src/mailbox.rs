@@ -123,6 +123,41 @@ pub enum Refusal {
     Malformed,
 }
 
+impl Refusal {
+    /// Its number in a REFUSED frame.
+    pub fn code(self) -> u8 {
+        match self {
+            Refusal::NotInBurst => 1,
+            Refusal::HandleProofMissing => 2,
+            Refusal::Full { .. } => 3,
+            Refusal::ShareFull => 4,
+            Refusal::RateLimited { .. } => 5,
+            Refusal::TooBigForClass => 6,
+            Refusal::InboxLimit => 7,
+            Refusal::Expired => 8,
+            Refusal::Overtaken => 9,
+            Refusal::Malformed => 10,
+        }
+    }
+
+    /// What a code means to a person.
+    pub fn words(code: u8) -> &'static str {
+        match code {
+            1 => "the burst does not name the item",
+            2 => "the handle key did not sign the burst",
+            3 => "no room for this class",
+            4 => "the origin fills its share",
+            5 => "over the rate; delayed",
+            6 => "too big for its class",
+            7 => "too much waits unread in this inbox",
+            8 => "older than its storage time",
+            9 => "newer heads of this slot are held",
+            10 => "the bytes are not the envelope",
+            _ => "for a reason of a newer version",
+        }
+    }
+}
+
 /// How full it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Usage {

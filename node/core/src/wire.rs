@@ -10,7 +10,7 @@
 
 mod frame;
 
-pub use frame::{Carry, Data, First, Frame, Hello, Open, ThreadMark, What};
+pub use frame::{Carry, Data, First, Frame, Hello, Open, Refused, ThreadMark, What};
 
 use crate::codec::{Malformed, Reader};
 use crate::id::Handle;

@@ -6,7 +6,7 @@ use super::{Event, Machine, with_thread};
 use crate::blob::{ChunkSize, FileName, Layer, Sealer};
 use crate::clinical::{Acknowledgement, Alert, Body, EcgSnapshot, LADDER_S, Note, Recall, RecallKind, Seen};
 use crate::codec::Malformed;
-use crate::directory::{DeviceCert, Learned, Role, Signed, may_add};
+use crate::directory::{DeviceCert, Learned, Role, Roles, Signed, may_add};
 use crate::entry::Kind;
 use crate::envelope::Class;
 use crate::group::control::{Act, Genesis, Object, Why};
@@ -234,9 +234,9 @@ fn body_of(
     person: Option<Person>,
     what: Outgoing,
 ) -> Result<(Kind, Body), CommandError> {
-    let signed_on = person.ok_or(CommandError::NobodySignedOn);
-    Ok(match what {
-        Outgoing::Note(text) => (Kind::Note, Body::Note(Note { text })),
+    let person = person.ok_or(CommandError::NobodySignedOn);
+    let body = match what {
+        Outgoing::Note(text) => Body::Note(Note { text }),
         Outgoing::Ecg {
             recorded_ms,
             digest,
@@ -245,14 +245,13 @@ fn body_of(
         } => {
             let manifest = seal_layers(thread, ctx, layers)?;
             let recorded = recorded_ms.map(Wall);
-            let ecg = EcgSnapshot {
+            Body::EcgSnapshot(EcgSnapshot {
                 recorded,
                 digest,
                 manifest,
                 format,
                 summary: None,
-            };
-            (Kind::EcgSnapshot, Body::EcgSnapshot(ecg))
+            })
         }
         Outgoing::Alert {
             what,
@@ -261,57 +260,55 @@ fn body_of(
             about,
         } => {
             let refers = about.map(|at| hash_of(thread, at)).transpose()?;
-            let role = crate::directory::Roles::of(&[role]).0;
-            (
-                Kind::Alert,
-                Body::Alert(Alert {
-                    what,
-                    role,
-                    text,
-                    refers,
-                    ladder_s: LADDER_S,
-                }),
-            )
+            let role = Roles::of(&[role]).0;
+            Body::Alert(Alert {
+                what,
+                role,
+                text,
+                refers,
+                ladder_s: LADDER_S,
+            })
         }
         Outgoing::Seen { entry, layer } => {
             hash_of(thread, entry)?;
             let mut ranges = Ranges::new();
             ranges.insert(entry.slot, Log::Content, entry.seq);
             let layer = layer.map(shown_layer).transpose()?;
-            (
-                Kind::Seen,
-                Body::Seen(Seen {
-                    ranges,
-                    layer,
-                    person: signed_on?,
-                }),
-            )
+            Body::Seen(Seen {
+                ranges,
+                layer,
+                person: person?,
+            })
         }
         Outgoing::Ack { entry, act, layer } => {
             let entry = hash_of(thread, entry)?;
             let layer = layer.map(shown_layer).transpose()?;
-            let ack = Acknowledgement {
+            Body::Acknowledgement(Acknowledgement {
                 entry,
                 act,
                 layer,
-                person: signed_on?,
-            };
-            (Kind::Acknowledgement, Body::Acknowledgement(ack))
+                person: person?,
+            })
         }
-        Outgoing::Recall { entry, why } => {
-            if !thread.is_own(entry.slot) {
-                return Err(CommandError::Forbidden);
-            }
-            let entry = hash_of(thread, entry)?;
-            let recall = Recall {
-                entry,
-                kind: RecallKind::Recall,
-                replacement: None,
-                why,
-            };
-            (Kind::Recall, Body::Recall(recall))
-        }
-    })
+        Outgoing::Recall { entry, why } => recall(thread, entry, why)?,
+    };
+    let kind = body.kind().ok_or(CommandError::Invalid("body without a kind"))?;
+    Ok((kind, body))
+}
+
+/// Only the author takes an entry back.
+fn recall(thread: &Thread, entry: EntryRef, why: String) -> Result<Body, CommandError> {
+    if !thread.is_own(entry.slot) {
+        return Err(CommandError::Forbidden);
+    }
+    let entry = hash_of(thread, entry)?;
+    let kind = RecallKind::Recall;
+    Ok(Body::Recall(Recall {
+        entry,
+        kind,
+        replacement: None,
+        why,
+    }))
 }
 
 fn shown_layer(layer: u8) -> Result<Layer, CommandError> {

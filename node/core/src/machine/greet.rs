@@ -1,16 +1,17 @@
 //! Who is there and what do they hold: HELLO, certificates, THREADS, OPEN, HAVE.
 
-use super::session::{GREET_MS, HAVE_AFTER_MS, HAVE_EVERY_MS, OpenedBox, Session, SharedThread};
+use super::session::{
+    COMPARE_AFTER_MS, GREET_MS, HAVE_AFTER_MS, HAVE_EVERY_MS, OpenedBox, Session, SharedThread,
+};
 use super::tx::Effect;
 use super::{Event, LinkId, LinkInfo, Machine, Output, Part};
-use crate::blobs::Blobs;
 use crate::crypto::{Domain, KeyPair};
 use crate::directory::{Learned, RoutingCert, Signed};
 use crate::envelope::Class;
 use crate::id::{Handle, Key8, ThreadId};
 use crate::limits;
 use crate::store::{Read, ReadError};
-use crate::sync::{Have, HaveError, HaveHead, PeerView, Subject, ThreadList, threads};
+use crate::sync::{Have, HaveError, HaveHead, Subject, ThreadList, threads};
 use crate::wire::{
     BYE_VERSION, CAP_CARRY, CAP_RELAY, CAP_THIN, Frame, Hello, Open, ThreadMark, What, open_message,
 };
@@ -29,7 +30,8 @@ impl Machine {
             return Ok(());
         }
         let nonce = self.rng.array();
-        let session = Session::new(info, nonce, self.now.mono);
+        let number = self.rng.below(1 << 20) as u32;
+        let session = Session::new(info, nonce, number, self.now.mono);
         self.sessions.insert(link, session);
         self.greet(link);
         Ok(())
@@ -57,12 +59,12 @@ impl Machine {
         let cert = Frame::Cert(self.id.routing_cert.clone());
         let mut frames = vec![Frame::Hello(hello), cert];
         let revocations = self.dir.revocations().take(64);
-        frames.extend(revocations.map(|r| Frame::Revocation(r.encode().into())));
+        frames.extend(revocations.map(|r| Frame::Revocation(r.encode())));
         self.send_now(link, &frames);
     }
 
     /// Small frames that need no budget and tell of no state.
-    fn send_now(&mut self, link: LinkId, frames: &[Frame]) {
+    pub(super) fn send_now(&mut self, link: LinkId, frames: &[Frame]) {
         for frame in frames {
             let bytes = frame.encode();
             self.out.push_back(Output::Transmit {
@@ -166,13 +168,14 @@ impl Machine {
             };
             let entry = session.shared.entry(id);
             found = true;
-            entry
-                .and_modify(|s| s.theirs = shared.theirs)
-                .or_insert_with(|| SharedThread {
-                    theirs: shared.theirs,
-                    view: PeerView::new(),
-                    explicit: false,
-                });
+            entry.and_modify(|s| s.theirs = shared.theirs).or_insert_with(|| {
+                let mut view = self
+                    .remembered
+                    .remove(&(session.info.peer, id))
+                    .unwrap_or_default();
+                view.on_session();
+                SharedThread::new(shared.theirs, view)
+            });
         }
         if found {
             session.due_have(self.now.mono, 0);
@@ -228,6 +231,9 @@ impl Machine {
             return Ok(());
         }
         session.followed.entry(open.handle).or_default();
+        if self.reset {
+            self.send_now(link, &[Frame::Reset(open.handle)]);
+        }
         // an answer even if nothing is here: the peer learns that it is heard
         self.tell_handle(link, open.handle);
         self.push_to(store, link, open.handle)
@@ -254,31 +260,34 @@ impl Machine {
             return;
         };
         session.have_due = Some(self.now.mono.plus_ms(HAVE_EVERY_MS));
-        let mut frames = Vec::new();
-        let mut number = session.have_number;
-        let mut say = |subject, thread: &crate::thread::Thread, implicit: bool| {
-            number += 1;
-            let mut have = Have::new(subject, number, thread.have.clone());
-            have.blobs = Some(Blobs(thread.blobs.0.clone()));
+        let mut bodies = Vec::new();
+        for (id, shared) in &mut session.shared {
+            let Some(thread) = self.threads.get(id) else {
+                continue;
+            };
+            session.have_number = session.have_number.wrapping_add(1);
+            let mut have = have_of(thread, Subject::Thread(shared.theirs), session.have_number);
+            have.ask_explicit = shared.ask;
             let slots = thread.slot_list();
-            frames.extend(have.encode_all(implicit.then_some(&slots[..]), None));
-        };
-        for (id, shared) in &session.shared {
-            if let Some(thread) = self.threads.get(id) {
-                say(Subject::Thread(shared.theirs), thread, !shared.explicit);
-            }
+            let known = (!shared.explicit).then_some(&slots[..]);
+            bodies.extend(have.encode_all(known, shared.told.as_ref().filter(|_| !shared.explicit)));
+            shared.told = Some(have);
         }
         for handle in session.boxes.keys().filter(|_| session.hello.is_some()) {
             let owner = self
                 .threads
                 .values()
                 .find(|t| t.ring.by_handle(*handle).is_some());
-            if let Some(thread) = owner.filter(|_| session.keeps()) {
-                say(Subject::Handle(*handle), thread, false);
+            let keeps = session
+                .hello
+                .is_some_and(|h| h.caps & (CAP_CARRY | CAP_RELAY) != 0);
+            if let Some(thread) = owner.filter(|_| keeps) {
+                session.have_number = session.have_number.wrapping_add(1);
+                let have = have_of(thread, Subject::Handle(*handle), session.have_number);
+                bodies.extend(have.encode_all(None, None));
             }
         }
-        session.have_number = number;
-        for body in frames {
+        for body in bodies {
             let frame = Frame::Have(body).encode();
             self.tx.effects.push(Effect::Transmit(link, frame, Class::Text));
         }
@@ -319,14 +328,20 @@ impl Machine {
         let slots = thread.slot_list();
         if head.ask_explicit {
             shared.explicit = true;
+            session.have_due = Some(now);
+        } else {
+            shared.explicit = false;
         }
         match shared
             .view
             .receive(head, Some(&slots), now, super::session::GRACE_MS)
         {
-            Ok(_) => self.plan(store, link),
+            Ok(_) => {
+                shared.ask = false;
+                self.plan(store, link)
+            }
             Err(HaveError::UnknownSlots | HaveError::UnknownBase) => {
-                shared.explicit = true;
+                shared.ask = true;
                 session.due_have(now, HAVE_AFTER_MS);
                 Ok(())
             }
@@ -350,9 +365,7 @@ impl Machine {
             return Ok(());
         };
         if let Some(followed) = session.followed.get_mut(&handle) {
-            if followed.view.receive(head, None, now, grace).is_ok() {
-                followed.sent.retain(|_, at| now.since_ms(*at) < grace);
-            }
+            let _ = followed.view.receive(head, None, now, grace);
             return self.push_to(store, link, handle);
         }
         let Some(opened) = session.boxes.get_mut(&handle) else {
@@ -365,7 +378,16 @@ impl Machine {
             return Ok(());
         }
         if fresh {
-            self.compare_with_receipts(link, handle, store)?;
+            // a large HAVE comes in parts, and every handle has its own
+            session.compare_due = Some(now.plus_ms(COMPARE_AFTER_MS));
+            let peer = session.peer();
+            let signed = self
+                .threads
+                .iter()
+                .filter_map(|(id, t)| Some((*id, t.relays.get(&peer)?.clone())));
+            for (id, held) in signed {
+                session.signed_before.entry(id).or_insert(held);
+            }
         }
         self.plan(store, link)
     }
@@ -379,11 +401,15 @@ impl Machine {
         let greet = session.greet_due.is_some_and(|at| at <= mono);
         let have = session.have_due.is_some_and(|at| at <= mono);
         let receipt = session.receipt_due.is_some_and(|at| at <= mono);
+        let compare = session.compare_due.is_some_and(|at| at <= mono);
         if greet {
             self.greet(link);
         }
         if receipt {
             self.sign_receipts(link);
+        }
+        if compare {
+            self.compare_with_receipts(link, store);
         }
         if have {
             self.open_boxes_again(link);
@@ -431,7 +457,7 @@ impl Machine {
             .dir
             .revocations()
             .take(64)
-            .map(|r| Frame::Revocation(r.encode().into()))
+            .map(|r| Frame::Revocation(r.encode()))
             .collect();
         let links: Vec<LinkId> = self.sessions.keys().copied().collect();
         for link in links {
@@ -445,4 +471,11 @@ impl Machine {
             .effects
             .push(Effect::Event(Event::PeerMisbehaved { link, rule }));
     }
+}
+
+/// What this device stores of a thread.
+fn have_of(thread: &crate::thread::Thread, subject: Subject, number: u32) -> Have {
+    let mut have = Have::new(subject, number, thread.have.clone());
+    have.blobs = Some(thread.blobs.clone());
+    have
 }

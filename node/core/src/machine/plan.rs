@@ -94,7 +94,9 @@ impl Machine {
                         slot,
                         seq,
                     };
-                    session.queue.item(class, rank_of(log), item);
+                    if session.may_send(&item, now) {
+                        session.queue.item(class, rank_of(log), item);
+                    }
                 }
             }
             for (object, layer, index) in
@@ -108,9 +110,11 @@ impl Machine {
                     layer,
                     index,
                 };
-                session
-                    .queue
-                    .item(thread.chunk_class(object, layer), Rank::Chunk, item);
+                if session.may_send(&item, now) {
+                    session
+                        .queue
+                        .item(thread.chunk_class(object, layer), Rank::Chunk, item);
+                }
             }
         }
     }
@@ -239,7 +243,7 @@ impl Machine {
                         return Ok(());
                     }
                     session.credit -= frame.len() as u64;
-                    let whole = session.queue.sent(class);
+                    let whole = session.queue.sent();
                     self.out.push_back(Output::Transmit {
                         link,
                         bytes: frame,
@@ -267,6 +271,7 @@ impl Machine {
         for handed in session.handed.iter_mut().filter(|h| h.item == item) {
             handed.at = now;
         }
+        session.tried(item, now);
         match item {
             ItemRef::Log {
                 thread,
@@ -289,31 +294,27 @@ impl Machine {
                     shared.view.sent(Place::Chunk { object, layer, index }, now);
                 }
             }
-            ItemRef::Held { handle, id } => {
-                if let Some(followed) = session.followed.get_mut(&handle) {
-                    followed.sent.insert(id, now);
-                }
-            }
+            ItemRef::Held { .. } => {}
         }
     }
 
-    /// The envelope of an item; `None` if it is gone.
+    /// The envelope of an item; `None` if it is gone, or not durable yet: then it is offered when its
+    /// batch is. Whatever made the machine look at its queue, what is in flight must not leave.
     fn read_item(&self, store: &dyn Read, item: ItemRef) -> Result<Option<Bytes>, ReadError> {
-        let view = self.tx.view(store);
         match item {
             ItemRef::Log {
                 thread,
                 column,
                 slot,
                 seq,
-            } => view.get(&table::envelope(thread, slot, column, seq)),
+            } => store.get(&table::envelope(thread, slot, column, seq)),
             ItemRef::Chunk {
                 thread,
                 object,
                 layer,
                 index,
             } => {
-                let Some(sealed) = view.get(&table::chunk(object, layer, index))? else {
+                let Some(sealed) = store.get(&table::chunk(object, layer, index))? else {
                     return Ok(None);
                 };
                 let Some(thread) = self.threads.get(&thread) else {
@@ -333,7 +334,7 @@ impl Machine {
                 };
                 Ok(Some(envelope.encode()))
             }
-            ItemRef::Held { handle, id } => self.mailbox.bytes(&view, handle, id),
+            ItemRef::Held { handle, id } => self.mailbox.bytes(store, handle, id),
         }
     }
 
@@ -391,16 +392,11 @@ impl Machine {
             (Place::Log { .. } | Place::Chunk { .. }, None) => false,
             (Place::Inbox, _) => true,
         };
-        let recent = |id: &MsgId| {
-            followed
-                .sent
-                .get(id)
-                .is_some_and(|at| now.since_ms(*at) < GRACE_MS)
-        };
+        let recent = |id: MsgId| !session.may_send(&ItemRef::Held { handle, id }, now);
         let mut chunks = 0;
         let mut owed = Vec::new();
         for held in self.mailbox.items(handle) {
-            if !lacks(&held.place) || recent(&held.id) || session.signed_for.contains(&held.id) {
+            if !lacks(&held.place) || recent(held.id) || session.signed_for.contains(&held.id) {
                 continue;
             }
             chunks += usize::from(matches!(held.place, Place::Chunk { .. }));

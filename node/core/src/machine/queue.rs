@@ -57,13 +57,27 @@ pub(crate) enum Next {
     Read(ItemRef),
 }
 
+type Key = (Class, Rank, u64);
+
+#[derive(Clone, Copy, Debug)]
+enum Picked {
+    Begun(Class),
+    Waiting(Key),
+}
+
+/// One unit in so many is of bulk: it always gets a tenth (PROTOCOL section 2).
+const BULK_EVERY: u32 = 10;
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Queue {
-    waiting: BTreeMap<(Class, Rank, u64), Unit>,
+    waiting: BTreeMap<Key, Unit>,
     begun: BTreeMap<Class, (ItemRef, Cutter, Option<Bytes>)>,
     queued: BTreeSet<ItemRef>,
     arrivals: u64,
+    turns: u32,
+    /// What the last [`Queue::next`] gave.
+    picked: Option<Picked>,
 }
 
 impl Queue {
@@ -94,33 +108,48 @@ impl Queue {
         self.waiting.len() + self.begun.len()
     }
 
-    /// What goes next; `None` if nothing waits. A begun item of the most urgent class comes as the
-    /// frame that [`Queue::take`] will give.
+    /// What goes next; `None` if nothing waits. Every tenth unit is one of bulk, if any waits.
     pub(crate) fn next(&mut self) -> Option<Next> {
-        let waiting = self.waiting.keys().next().map(|k| k.0);
-        let begun = self.begun.keys().next().copied();
-        match (begun, waiting) {
-            (Some(class), other) if other.is_none_or(|w| class <= w) => {
+        let share = self.turns % BULK_EVERY == BULK_EVERY - 1;
+        self.picked = share
+            .then(|| self.pick(Class::Bulk))
+            .flatten()
+            .or_else(|| self.pick(Class::Alarm));
+        match self.picked? {
+            Picked::Begun(class) => {
                 let (_, cutter, ready) = self.begun.get_mut(&class)?;
                 if ready.is_none() {
                     *ready = cutter.next().map(|data| Frame::Data(data).encode());
                 }
                 ready.clone().map(|frame| Next::Frame(frame, class))
             }
-            (_, Some(_)) => {
-                let (key, unit) = self.waiting.first_key_value()?;
-                Some(match unit {
-                    Unit::Frame(frame) => Next::Frame(frame.clone(), key.0),
-                    Unit::Item(item) => Next::Read(*item),
-                })
-            }
-            (Some(_), None) | (None, None) => None,
+            Picked::Waiting(key) => Some(match self.waiting.get(&key)? {
+                Unit::Frame(frame) => Next::Frame(frame.clone(), key.0),
+                Unit::Item(item) => Next::Read(*item),
+            }),
+        }
+    }
+
+    /// The most urgent of what is not more urgent than `from`; what was begun goes on first.
+    fn pick(&self, from: Class) -> Option<Picked> {
+        let waiting = self
+            .waiting
+            .range((from, Rank::Proof, 0)..)
+            .next()
+            .map(|(key, _)| *key);
+        let begun = self.begun.range(from..).next().map(|(class, _)| *class);
+        match (begun, waiting) {
+            (Some(class), other) if other.is_none_or(|key| class <= key.0) => Some(Picked::Begun(class)),
+            (_, key) => key.map(Picked::Waiting),
         }
     }
 
     /// The item of the last [`Next::Read`] was read: it is cut into units. `None` bytes drop it.
     pub(crate) fn begin(&mut self, bytes: Option<Bytes>, unit: usize) {
-        let Some((key, Unit::Item(item))) = self.waiting.pop_first() else {
+        let Some(Picked::Waiting(key)) = self.picked.take() else {
+            return;
+        };
+        let Some(Unit::Item(item)) = self.waiting.remove(&key) else {
             return;
         };
         match bytes {
@@ -135,20 +164,25 @@ impl Queue {
     }
 
     /// The frame of the last [`Next::Frame`] was sent. Returns the item that is complete with it.
-    pub(crate) fn sent(&mut self, class: Class) -> Option<ItemRef> {
-        if let Some((item, cutter, ready)) = self.begun.get_mut(&class)
-            && ready.take().is_some()
-        {
-            let item = *item;
-            if cutter.left() > 0 {
-                return None;
+    pub(crate) fn sent(&mut self) -> Option<ItemRef> {
+        self.turns = self.turns.wrapping_add(1);
+        match self.picked.take()? {
+            Picked::Waiting(key) => {
+                self.waiting.remove(&key);
+                None
             }
-            self.begun.remove(&class);
-            self.queued.remove(&item);
-            return Some(item);
+            Picked::Begun(class) => {
+                let (item, cutter, ready) = self.begun.get_mut(&class)?;
+                *ready = None;
+                if cutter.left() > 0 {
+                    return None;
+                }
+                let item = *item;
+                self.begun.remove(&class);
+                self.queued.remove(&item);
+                Some(item)
+            }
         }
-        self.waiting.pop_first();
-        None
     }
 }
 
@@ -170,7 +204,7 @@ mod tests {
             match queue.next().unwrap() {
                 Next::Read(..) => queue.begin(Some(Bytes::from(vec![7u8; 3000])), 1024),
                 Next::Frame(frame, class) => {
-                    queue.sent(class);
+                    queue.sent();
                     return (class, frame.len());
                 }
             }
@@ -204,5 +238,16 @@ mod tests {
         assert!(matches!(queue.next(), Some(Next::Read(..))));
         queue.begin(None, 1024);
         assert!(!queue.holds(&chunk(0)) && queue.len() == 0);
+    }
+
+    #[test]
+    fn bulk_gets_a_tenth_while_urgent_items_wait() {
+        let mut queue = Queue::default();
+        queue.item(Class::Bulk, Rank::Chunk, chunk(0));
+        for n in 0..100u8 {
+            queue.frame(Class::Text, Rank::Entry, Bytes::from(vec![n]));
+        }
+        let bulk = (0..30).filter(|_| send_one(&mut queue).0 == Class::Bulk).count();
+        assert_eq!(bulk, 3);
     }
 }

@@ -4,19 +4,18 @@ use super::queue::ItemRef;
 use super::session::HAVE_AFTER_MS;
 use super::tx::Effect;
 use super::{Event, LinkId, Machine, Part, with_thread};
-use crate::blobs::Blobs;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::welcome::Welcome;
-use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::id::{Handle, MsgId, ThreadId};
 use crate::limits;
 use crate::mailbox::proof::{AckVector, Burst, CarryReceipt, RelayReceipt};
 use crate::mailbox::{Offer, Refusal, Verdict};
-use crate::ranges::{Log, Ranges};
+use crate::ranges::Log;
 use crate::store::{Read, ReadError};
-use crate::sync::Whole;
-use crate::thread::{Absorbed, REWRAP, Thread};
+use crate::sync::{Have, Whole};
+use crate::thread::{Absorbed, REWRAP, RelayHeld, Thread};
 use crate::time::Wall;
-use crate::wire::{Frame, decode_all};
+use crate::wire::{Frame, Refused, decode_all};
 use bytes::Bytes;
 use std::rc::Rc;
 
@@ -61,6 +60,7 @@ impl Machine {
             Frame::Reset(handle) => self.on_reset(store, link, handle),
             Frame::Open(open) => self.on_open(store, link, open)?,
             Frame::Revocation(bytes) => self.on_revocation(store, &bytes),
+            Frame::Refused(refused) => self.on_refused(store, link, refused),
             Frame::Bye(_) => {
                 self.sessions.remove(&link);
             }
@@ -202,9 +202,8 @@ impl Machine {
                 }
             }
             Verdict::Refused(refusal) => {
-                let by = Key8::of_key(&self.id.routing.public());
-                let why = refusal_word(refusal);
-                self.tx.effects.push(Effect::Event(Event::Refused { by, why }));
+                let (handle, id, why) = (envelope.handle, whole.id, refusal.code());
+                self.send_now(link, &[Frame::Refused(Refused { handle, id, why })]);
             }
         }
         let _ = store;
@@ -339,6 +338,26 @@ impl Machine {
         }
     }
 
+    /// A carrier or relay does not keep an own item: shown beside its state, and offered again later.
+    fn on_refused(&mut self, store: &dyn Read, link: LinkId, refused: Refused) {
+        let Some(session) = self.sessions.get_mut(&link) else {
+            return;
+        };
+        let by = session.peer();
+        let Some(handed) = session.handed.iter().find(|h| h.id == refused.id).copied() else {
+            return;
+        };
+        let why = Refusal::words(refused.why);
+        self.tx.effects.push(Effect::Event(Event::Refused { by, why }));
+        if let ItemRef::Log { thread, .. } = handed.item {
+            with_thread!(self, store, thread, |thread, ctx| thread.refused(
+                ctx,
+                by,
+                handed.place
+            ));
+        }
+    }
+
     fn on_ack(&mut self, link: LinkId, bytes: &Bytes) {
         let Ok(vector) = AckVector::decode(bytes) else {
             return self.misbehaved(link, "acknowledgement does not parse");
@@ -354,6 +373,7 @@ impl Machine {
         let peer = session.peer();
         session.signed_for.clear();
         session.handed.clear();
+        session.signed_before.clear();
         if let Some(opened) = session.boxes.get_mut(&handle) {
             opened.view.on_reset();
         }
@@ -367,34 +387,35 @@ impl Machine {
         }
     }
 
-    /// The first HAVE of a relay in a session: if it shows less than it has signed for, what it
-    /// signed stands no longer.
-    pub(super) fn compare_with_receipts(
-        &mut self,
-        link: LinkId,
-        handle: Handle,
-        store: &dyn Read,
-    ) -> Result<(), ReadError> {
-        let Some(session) = self.sessions.get(&link) else {
-            return Ok(());
+    /// If a relay shows less than it has signed for, what it signed stands no longer. Judged over all
+    /// handles of a thread together, once each was answered: an item lies under one of them.
+    pub(super) fn compare_with_receipts(&mut self, link: LinkId, store: &dyn Read) {
+        let Some(session) = self.sessions.get_mut(&link) else {
+            return;
         };
+        session.compare_due = None;
         let peer = session.peer();
-        let Some(shown) = session.boxes.get(&handle).and_then(|b| b.view.last()) else {
-            return Ok(());
-        };
-        let (ranges, blobs) = (&shown.ranges, shown.blobs.as_ref());
-        let owner = self.threads.values().find(|t| t.ring.by_handle(handle).is_some());
-        let Some(thread) = owner else { return Ok(()) };
-        let Some(held) = thread.relays.get(&peer) else {
-            return Ok(());
-        };
-        let lost = shows_less(thread, handle, &held.ranges, ranges)
-            || thread.handle_now() == Some(handle) && lacks_chunks(&held.blobs, blobs);
-        if lost {
-            let id = thread.id;
+        let mut lost = Vec::new();
+        for (id, thread) in &self.threads {
+            let Some(signed) = session.signed_before.get(id) else {
+                continue;
+            };
+            let boxes = thread
+                .ring
+                .iter()
+                .map(|k| session.boxes.get(&k.handle()).filter(|b| b.answered));
+            let Some(boxes) = boxes.collect::<Option<Vec<_>>>() else {
+                continue;
+            };
+            let shown: Vec<&Have> = boxes.iter().filter_map(|b| b.view.last()).collect();
+            if shown.len() == boxes.len() && shows_less(signed, &shown) {
+                lost.push(*id);
+            }
+        }
+        session.signed_before.clear();
+        for id in lost {
             with_thread!(self, store, id, |thread, ctx| thread.relay_lost(ctx, peer));
         }
-        Ok(())
     }
 
     /// All threads look again at what they know.
@@ -416,34 +437,25 @@ fn sent_to(session: &super::session::Session, handle: Handle) -> Vec<(MsgId, Pla
         .collect()
 }
 
-/// A content or control item of this handle that was signed for is not shown.
-fn shows_less(thread: &Thread, handle: Handle, signed: &Ranges, shown: &Ranges) -> bool {
-    thread.items.iter().any(|((column, slot, seq), item)| {
-        let Ok(log @ (Log::Content | Log::Control)) = Log::from_u8(*column) else {
-            return false;
-        };
-        item.handle == handle && signed.contains(*slot, log, *seq) && !shown.contains(*slot, log, *seq)
-    })
-}
-
-fn lacks_chunks(signed: &Blobs, shown: Option<&Blobs>) -> bool {
-    signed.0.iter().any(|(key, chunks)| {
-        let there = shown.and_then(|b| b.0.get(key));
-        !there.map_or(chunks.held() == 0, |t| chunks.minus(Some(t)).is_empty())
-    })
-}
-
-fn refusal_word(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NotInBurst => "the burst does not name the item",
-        Refusal::HandleProofMissing => "the handle key did not sign the burst",
-        Refusal::Full { .. } => "no room for this class",
-        Refusal::ShareFull => "the origin fills its share",
-        Refusal::RateLimited { .. } => "over the rate; delayed",
-        Refusal::TooBigForClass => "too big for its class",
-        Refusal::InboxLimit => "too much waits unread in this inbox",
-        Refusal::Expired => "older than its storage time",
-        Refusal::Overtaken => "newer heads of this slot are held",
-        Refusal::Malformed => "the bytes are not the envelope",
-    }
+/// An entry, control object or chunk that was signed for is in none of the HAVEs. Heads are replaced by
+/// newer ones, so they say nothing.
+fn shows_less(signed: &RelayHeld, shown: &[&Have]) -> bool {
+    let places = signed.ranges.0.iter().filter(|((_, log), _)| *log != Log::Heads);
+    let lacks_place = places.clone().any(|((slot, log), set)| {
+        let mut left = set.clone();
+        for have in shown {
+            if let Some(there) = have.ranges.get(*slot, *log) {
+                left = left.minus(there);
+            }
+        }
+        !left.is_empty()
+    });
+    let lacks_chunk = signed.blobs.0.iter().any(|(key, chunks)| {
+        let mut left = chunks.numbers().clone();
+        for there in shown.iter().filter_map(|h| h.blobs.as_ref()?.0.get(key)) {
+            left = left.minus(there.numbers());
+        }
+        !left.is_empty()
+    });
+    lacks_place || lacks_chunk
 }

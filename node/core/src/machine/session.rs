@@ -8,8 +8,10 @@ use super::input::LinkInfo;
 use super::queue::{ItemRef, Queue};
 use crate::envelope::Place;
 use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::limits;
 use crate::mailbox::proof::Burst;
-use crate::sync::{Assembler, PeerView, ThreadList};
+use crate::sync::{Assembler, Have, PeerView, ThreadList};
+use crate::thread::RelayHeld;
 use crate::time::Instant;
 use crate::wire::{CAP_CARRY, CAP_RELAY, Hello, ThreadMark};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +23,8 @@ pub(crate) const GRACE_MS: u64 = 4_000;
 pub(crate) const GREET_MS: u64 = 2_000;
 /// What is held is told this long after the last news, to tell of a whole burst at once.
 pub(crate) const HAVE_AFTER_MS: u64 = 300;
+/// After a relay's first answer: by then it has shown all that it holds.
+pub(crate) const COMPARE_AFTER_MS: u64 = 2_500;
 /// And again this often while the link is up.
 pub(crate) const HAVE_EVERY_MS: u64 = 15_000;
 
@@ -30,8 +34,24 @@ pub(crate) struct SharedThread {
     /// Its number in the peer's THREADS.
     pub(crate) theirs: u32,
     pub(crate) view: PeerView,
-    /// The peer could not follow the implicit form.
+    /// The last HAVE told, on which the next one builds.
+    pub(crate) told: Option<Have>,
+    /// The peer could not follow the short form and asked for all.
     pub(crate) explicit: bool,
+    /// We could not follow the peer's.
+    pub(crate) ask: bool,
+}
+
+impl SharedThread {
+    pub(crate) fn new(theirs: u32, view: PeerView) -> SharedThread {
+        SharedThread {
+            theirs,
+            view,
+            told: None,
+            explicit: false,
+            ask: false,
+        }
+    }
 }
 
 /// A handle that this device opened at a carrier or relay.
@@ -74,6 +94,12 @@ pub(crate) struct Session {
     pub(crate) followed: BTreeMap<Handle, Followed>,
     /// Items that a verified burst announced.
     pub(crate) announced: BTreeMap<MsgId, Rc<Burst>>,
+    /// How often an item went out without the peer showing it, and when last.
+    pub(crate) tries: BTreeMap<ItemRef, (Instant, u32)>,
+    /// When to compare what a relay shows with what it signed for.
+    pub(crate) compare_due: Option<Instant>,
+    /// What the relay had signed for before this session.
+    pub(crate) signed_before: BTreeMap<ThreadId, RelayHeld>,
     /// Items kept for the peer and not signed for.
     pub(crate) unsigned: BTreeMap<Handle, Vec<(MsgId, Place)>>,
     pub(crate) receipt_due: Option<Instant>,
@@ -87,13 +113,12 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
     pub(crate) view: PeerView,
-    /// Items sent, with when.
-    pub(crate) sent: BTreeMap<MsgId, Instant>,
 }
 
 impl Session {
-    /// A link that came up now.
-    pub(crate) fn new(info: LinkInfo, nonce: [u8; 8], now: Instant) -> Session {
+    /// A link that came up now. HAVEs are numbered from `have_number`, which must not be a number of an
+    /// earlier session: a later one could be taken to build on it.
+    pub(crate) fn new(info: LinkInfo, nonce: [u8; 8], have_number: u32, now: Instant) -> Session {
         Session {
             info,
             nonce,
@@ -111,11 +136,14 @@ impl Session {
             signed_for: BTreeSet::new(),
             followed: BTreeMap::new(),
             announced: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            compare_due: None,
+            signed_before: BTreeMap::new(),
             unsigned: BTreeMap::new(),
             receipt_due: None,
             greet_due: Some(now),
             have_due: None,
-            have_number: 0,
+            have_number,
         }
     }
 
@@ -134,6 +162,23 @@ impl Session {
         self.shared.contains_key(&thread) || self.keeps() && self.boxes.values().any(|b| b.answered)
     }
 
+    /// Whether an item that the peer does not show may go out again: a peer that cannot open it will
+    /// never show it, so each time waits twice as long.
+    pub(crate) fn may_send(&self, item: &ItemRef, now: Instant) -> bool {
+        self.tries
+            .get(item)
+            .is_none_or(|(last, times)| now >= last.plus_ms(GRACE_MS << times.saturating_sub(1).min(8)))
+    }
+
+    /// The item went out.
+    pub(crate) fn tried(&mut self, item: ItemRef, now: Instant) {
+        if self.tries.len() >= limits::SENT_MARKS && !self.tries.contains_key(&item) {
+            self.tries.pop_first();
+        }
+        let tries = self.tries.entry(item).or_insert((now, 0));
+        *tries = (now, tries.1.saturating_add(1));
+    }
+
     /// HAVE is due soon.
     pub(crate) fn due_have(&mut self, now: Instant, after_ms: u64) {
         let at = now.plus_ms(after_ms);
@@ -146,6 +191,7 @@ impl Session {
         let greet = self.greet_due.map(|at| (at, Why::Greet));
         let have = self.have_due.map(|at| (at, Why::Have));
         let receipt = self.receipt_due.map(|at| (at, Why::Receipt));
-        greet.into_iter().chain(have).chain(receipt).min()
+        let compare = self.compare_due.map(|at| (at, Why::Have));
+        greet.into_iter().chain(have).chain(receipt).chain(compare).min()
     }
 }

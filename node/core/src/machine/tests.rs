@@ -404,10 +404,7 @@ fn a_note_goes_to_a_neighbour_and_comes_back_as_delivered() {
 fn an_ecg_waits_at_a_relay_that_cannot_read_it() {
     let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
     table.add(medic, doctor, thread, Role::Cardiologist);
-    let original: Bytes = (0..20_000u32)
-        .map(|n| (n * n >> 3) as u8)
-        .collect::<Vec<u8>>()
-        .into();
+    let original = Bytes::from_iter((0..20_000u32).map(|n| ((n * n) >> 3) as u8));
     let layers = vec![LayerData {
         layer: 4,
         name: "ecg.dcm".into(),
@@ -471,13 +468,13 @@ fn an_ecg_waits_at_a_relay_that_cannot_read_it() {
         "{state:?}"
     );
     assert_eq!(table.faults(), []);
-    let secret = b"7K2";
-    assert!(
-        table.boxes[relay]
-            .store
-            .rows()
-            .all(|(_, v)| !v.windows(3).any(|w| w == secret))
-    );
+    assert!(!on_disk(&table.boxes[relay].store, b"7K2"));
+}
+
+fn on_disk(store: &Memory, secret: &[u8]) -> bool {
+    store
+        .rows()
+        .any(|(_, row)| row.windows(secret.len()).any(|w| w == secret))
 }
 
 #[test]
@@ -623,4 +620,85 @@ fn x_wing_is_the_same_story() {
     assert_eq!(table.text(medic, thread, entry).as_deref(), Some("which access?"));
     let arrived = |e: &Event| matches!(e, Event::Arrived { kind: Kind::Note, .. });
     assert!(table.boxes[medic].events.iter().any(arrived));
+}
+
+#[test]
+fn a_relay_that_lost_its_disk_is_not_believed_any_longer() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, relay);
+    table.pass(10_000);
+    let entry = table.note(medic, thread, "kept there");
+    table.pass(10_000);
+    assert!(matches!(
+        table.state(medic, thread, entry, doctor),
+        Some(State::AtRelay { .. })
+    ));
+    table.reopen(relay);
+    table.connect(medic, relay);
+    table.pass(10_000);
+    assert!(matches!(
+        table.state(medic, thread, entry, doctor),
+        Some(State::AtRelay { .. })
+    ));
+    let told = |table: &Table| {
+        let lost = |e: &&Event| {
+            matches!(
+                e,
+                Event::Delivery {
+                    state: State::Stored,
+                    ..
+                }
+            )
+        };
+        table.boxes[medic].events.iter().filter(lost).count()
+    };
+    let before = told(&table);
+    let org = Org1::new();
+    table.boxes[relay].store = Memory::new();
+    table.reopen(relay);
+    table.command(
+        relay,
+        Command::Trust {
+            root_card: org.card.clone(),
+            own: true,
+        },
+    );
+    table.command(
+        relay,
+        Command::LearnAdmin {
+            cert: org.admin_cert.clone(),
+        },
+    );
+    table.connect(medic, relay);
+    table.pass(30_000);
+    assert!(told(&table) > before, "the word fell back");
+    assert!(
+        matches!(
+            table.state(medic, thread, entry, doctor),
+            Some(State::AtRelay { .. })
+        ),
+        "sent again"
+    );
+    table.cut(medic);
+    table.connect(doctor, relay);
+    table.pass(10_000);
+    assert_eq!(table.text(doctor, thread, entry).as_deref(), Some("kept there"));
+}
+
+#[test]
+fn a_link_is_quiet_when_nothing_is_new() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    let early = table.note(medic, thread, "before the doctor joined");
+    table.connect(medic, relay);
+    table.pass(10_000);
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.connect(doctor, relay);
+    table.pass(300_000);
+    assert!(table.text(doctor, thread, early).is_some());
+    let before = table.bytes;
+    table.pass(600_000);
+    let per_minute = (table.bytes - before) / 10 / 3;
+    assert!(per_minute <= 1_200, "{per_minute} B a minute and link");
 }

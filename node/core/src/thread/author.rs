@@ -253,32 +253,29 @@ impl Thread {
 
     /// Whether this device may seal now, and why not.
     pub(crate) fn gate(&self, ctx: &Ctx<'_>) -> Result<(), Stopped> {
-        if self.is_stale(ctx.dev()) {
+        let dev = ctx.dev();
+        if self.is_stale(dev) {
             return Err(Stopped::Restored);
         }
-        if self.genesis.is_none() || self.me(ctx.dev()).is_none() && self.membership.members.is_empty() {
-            return Err(Stopped::Incomplete);
-        }
-        if self.me(ctx.dev()).is_none() {
-            return Err(Stopped::Removed);
+        if self.me(dev).is_none() {
+            // before its own Add is here a joiner is not yet a member, and was not removed either
+            let was = self.membership.ever.keys().any(|(ever, _)| *ever == dev);
+            return Err(if was {
+                Stopped::Removed
+            } else {
+                Stopped::Incomplete
+            });
         }
         if self.two_commits {
             return Err(Stopped::TwoCommits);
         }
-        if ctx.flaws.no_send_gate {
-            return if self.nodes.contains_key(&self.head) {
-                Ok(())
-            } else {
-                Err(Stopped::Incomplete)
-            };
-        }
-        if !self.nodes.contains_key(&self.head) {
+        if self.genesis.is_none() || !self.nodes.contains_key(&self.head) {
             return Err(Stopped::Incomplete);
         }
-        if !self.in_step() || self.has_revoked(ctx) {
-            return Err(Stopped::WaitingForFounder);
+        if ctx.flaws.no_send_gate || self.in_step() && !self.has_revoked(ctx) {
+            return Ok(());
         }
-        Ok(())
+        Err(Stopped::WaitingForFounder)
     }
 
     /// A member's device key is revoked and nobody removed it yet.

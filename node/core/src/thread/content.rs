@@ -46,7 +46,7 @@ pub(crate) const PF_REWRAP: u8 = 1;
 /// Row of an opened entry: its meta and its bytes.
 pub(crate) fn entry_row(meta: &EntryMeta, encoded: &[u8]) -> Bytes {
     let mut w = Writer::new();
-    let flags = u8::from(meta.rewrapped) * ROW_REWRAPPED | u8::from(!meta.verified) * ROW_UNVERIFIED;
+    let flags = (u8::from(meta.rewrapped) * ROW_REWRAPPED) | (u8::from(!meta.verified) * ROW_UNVERIFIED);
     w.u8(ROW_VERSION)
         .u8(flags)
         .u8(meta.class as u8)

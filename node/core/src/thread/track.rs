@@ -160,11 +160,28 @@ impl Thread {
     pub(crate) fn carry_receipt(&mut self, ctx: &mut Ctx<'_>, carrier: Key8, places: &[Place]) {
         let own: Vec<EntryRef> = self.trackers.keys().copied().collect();
         for at in own {
-            let named = |p: &Place| matches!(*p, Place::Log { slot, log: Log::Content, seq } if (slot, seq) == (at.slot, at.seq));
+            let (slot, log, seq) = (at.slot, Log::Content, at.seq);
+            let named = |p: &Place| *p == Place::Log { slot, log, seq };
             if places.iter().any(named) {
                 let ttl_ms = self.entries.get(&at).map_or(0, |m| m.class.ttl().ms());
                 let expires = ctx.now.mono.plus_ms(ttl_ms);
                 self.evidence(ctx, at, Evidence::CarryReceipt { carrier, expires }, ctx.now.wall);
+            }
+        }
+    }
+
+    /// A carrier or relay refused an own entry.
+    pub(crate) fn refused(&mut self, ctx: &mut Ctx<'_>, by: Key8, place: Place) {
+        if let Place::Log {
+            slot,
+            log: Log::Content,
+            seq,
+        } = place
+        {
+            let at = EntryRef { slot, seq };
+            let class = self.entries.get(&at).map(|m| m.class);
+            if let Some(class) = class {
+                self.evidence(ctx, at, Evidence::Refused { by, class }, ctx.now.wall);
             }
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! Numbers are never used again. 0x10 was added because REVOKED only names revocations: a peer
 //! WANTs the ones it lacks and gets each as REVOCATION. Age and copies in DATA are there towards
-//! strangers only; between members they would say nothing.
+//! strangers only; between members they would say nothing. 0x11 tells a sender what a carrier did not
+//! take, so that it is shown and not lost in silence.
 
 use super::{VERSION, open_message};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::crypto::{Domain, SIG_BYTES, verify};
-use crate::id::Handle;
+use crate::id::{Handle, MsgId};
 use crate::limits;
 use bytes::Bytes;
 
@@ -26,6 +27,7 @@ use bytes::Bytes;
 /// 0E OPEN     handle 8 | key 32 | what 1 | sig 64
 /// 0F BYE      code 1
 /// 10 REVOCATION  the signed revocation itself
+/// 11 REFUSED  handle 8 | MsgId 16 | why 1            "I do not keep this item of yours"
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -64,6 +66,8 @@ pub enum Frame {
     Bye(u8),
     /// A signed revocation.
     Revocation(Bytes),
+    /// The sender does not keep an item that it was handed. A hint: it is not signed.
+    Refused(Refused),
     /// A frame of a newer peer, skipped.
     Unknown(u8),
 }
@@ -123,6 +127,17 @@ pub struct Carry {
     pub age_s: u32,
     /// Copies that the receiver may spread (binary spray-and-wait).
     pub copies: u8,
+}
+
+/// An item that a carrier or relay does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its mailbox.
+    pub handle: Handle,
+    /// Which.
+    pub id: MsgId,
+    /// Code of the reason (`mailbox::Refusal::code`).
+    pub why: u8,
 }
 
 /// What an OPEN asks for.
@@ -186,6 +201,7 @@ impl Frame {
             Frame::Open(_) => 0x0e,
             Frame::Bye(_) => 0x0f,
             Frame::Revocation(_) => 0x10,
+            Frame::Refused(_) => 0x11,
             Frame::Unknown(n) => *n,
         }
     }
@@ -238,6 +254,9 @@ impl Frame {
                     .u8(open.what as u8)
                     .put(&open.sig);
             }
+            Frame::Refused(refused) => {
+                w.put(&refused.handle.0).put(&refused.id.0).u8(refused.why);
+            }
             Frame::Unknown(_) => {}
         }
     }
@@ -280,6 +299,11 @@ impl Frame {
             }),
             0x0f => Frame::Bye(r.u8()?),
             0x10 => Frame::Revocation(whole(r, body, limits::CERT_BYTES)?),
+            0x11 => Frame::Refused(Refused {
+                handle: Handle(r.array()?),
+                id: MsgId(r.array()?),
+                why: r.u8()?,
+            }),
             unknown => return Ok(Frame::Unknown(unknown)),
         };
         r.end()?;

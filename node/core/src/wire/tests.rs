@@ -1,5 +1,6 @@
 use super::*;
 use crate::crypto::{Domain, KeyPair, Stream};
+use crate::id::MsgId;
 
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
@@ -78,6 +79,14 @@ fn samples() -> Vec<(&'static str, Frame)> {
         ("open", Frame::Open(open(&[6; 32]))),
         ("bye", Frame::Bye(BYE_VERSION)),
         ("revocation", Frame::Revocation(bytes("revocation"))),
+        (
+            "refused",
+            Frame::Refused(Refused {
+                handle: Handle([4; 8]),
+                id: MsgId([5; 16]),
+                why: 3,
+            }),
+        ),
         ("unknown", Frame::Unknown(0x7e)),
     ]
 }

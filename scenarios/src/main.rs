@@ -1,0 +1,240 @@
+//! The runner of the simulator. `aidmesh-scenarios --help` lists what it can do; exit 0 means that no
+//! rule was broken, 1 that one was, 2 that the command line or a file was wrong.
+
+use aidmesh_scenarios::planted;
+use aidmesh_scenarios::report;
+use aidmesh_scenarios::storm::{self, Outcome};
+use aidmesh_scenarios::story::{self, LIBRARY, Recording, Run, Story};
+use aidmesh_scenarios::trace::Trace;
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Simulates Aidmesh: devices, bad links, faults and liars on a virtual clock.
+#[derive(Parser)]
+#[command(name = "aidmesh-scenarios", version)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Plays named scenarios.
+    Run {
+        /// Name of a scenario; `list` shows them.
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+        /// In place of the scenario's seed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// The ECG to send: .hea, .mat, .dat, .dcm or a WFDB name without ending; else invented.
+        #[arg(long, value_name = "FILE")]
+        ecg: Option<PathBuf>,
+        /// One line for each event.
+        #[arg(long)]
+        trace: bool,
+        /// One JSON object for each scenario.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Random runs, one for each seed.
+    Storm {
+        /// How many seeds.
+        #[arg(long, default_value_t = 50)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 1)]
+        first_seed: u64,
+        /// Only this seed, up to its first violation.
+        #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
+        replay: Option<u64>,
+        /// With --replay: one line for each event.
+        #[arg(long, requires = "replay")]
+        trace: bool,
+        /// Nothing but the JSON line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs the planted bugs; each must be caught.
+    Planted {
+        /// Nothing but JSON lines.
+        #[arg(long)]
+        json: bool,
+        /// Only this one.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Names of the scenarios, with one sentence each.
+    List,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().what {
+        What::Run {
+            name,
+            all,
+            seed,
+            ecg,
+            trace,
+            json,
+        } => run(name.filter(|_| !all), seed, ecg, trace, json),
+        What::Storm {
+            replay: Some(seed),
+            trace,
+            ..
+        } => replay(seed, trace),
+        What::Storm {
+            seeds,
+            first_seed,
+            json,
+            ..
+        } => storms(first_seed, seeds, json),
+        What::Planted { json, name } => plant(json, name),
+        What::List => list(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            // nothing can be done if stderr is closed
+            let _ = writeln!(io::stderr(), "aidmesh-scenarios: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Done = Result<bool, Box<dyn std::error::Error>>;
+
+fn run(name: Option<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: bool, json: bool) -> Done {
+    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
+    let names: Vec<String> = match name {
+        Some(name) => vec![name],
+        None => LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect(),
+    };
+    let mut fine = true;
+    for name in names {
+        let unknown = || format!("no scenario is called {name}; `list` shows all");
+        let story = story::named(&name).ok_or_else(unknown)??;
+        let run = Run {
+            seed,
+            ecg: ecg.clone(),
+            trace: lines(trace && !json),
+        };
+        let outcome = story::run(&story, run)?;
+        fine &= outcome.violation.is_none();
+        told(&name, &story, &outcome, json)?;
+    }
+    Ok(fine)
+}
+
+fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<()> {
+    let mut out = io::stdout();
+    if json {
+        let line = serde_json::json!({
+            "schema": "aidmesh.scenario/1",
+            "name": name,
+            "seed": outcome.seed,
+            "ok": outcome.violation.is_none(),
+            "trace_hash": outcome.trace_hash,
+            "virtual_s": outcome.virtual_us / 1_000_000,
+            "violation": outcome.violation.as_ref().map(|v| format!("{}: {}", v.invariant, v.what)),
+        });
+        return writeln!(out, "{line}");
+    }
+    match &outcome.violation {
+        None => writeln!(out, "ok      {name}: {}", story.about),
+        Some(v) => {
+            writeln!(out, "FAILED  {name}: {}: {}", v.invariant, v.what)?;
+            let seed = outcome.seed;
+            writeln!(
+                out,
+                "replay: cargo run --release -p aidmesh-scenarios -- run {name} --seed {seed} --trace"
+            )
+        }
+    }
+}
+
+fn storms(first: u64, seeds: u64, json: bool) -> Done {
+    let report = report::storm(first, seeds);
+    let mut out = io::stdout();
+    if let Some(first) = &report.first_violation
+        && !json
+    {
+        let report::First {
+            seed,
+            invariant,
+            what,
+            at_s,
+            replay,
+        } = first;
+        writeln!(out, "seed {seed} at {at_s} s breaks a rule: {invariant}: {what}")?;
+        writeln!(out, "replay: {replay}")?;
+    }
+    writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    if let Some(first) = report.first_violation.as_ref().filter(|_| json) {
+        writeln!(io::stderr(), "replay: {}", first.replay)?;
+    }
+    Ok(report.violations == 0)
+}
+
+fn replay(seed: u64, trace: bool) -> Done {
+    let outcome = storm::run(seed, Default::default(), lines(trace));
+    let mut out = io::stdout();
+    match &outcome.violation {
+        None => writeln!(out, "seed {seed}: no rule broken, trace {}", outcome.trace_hash)?,
+        Some(v) => {
+            let at_s = v.at_us / 1_000_000;
+            writeln!(
+                out,
+                "seed {seed} at {at_s} s breaks a rule: {}: {}",
+                v.invariant, v.what
+            )?;
+        }
+    }
+    Ok(outcome.violation.is_none())
+}
+
+fn plant(json: bool, only: Option<String>) -> Done {
+    let mut all_caught = true;
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    for (name, flaws) in planted::all() {
+        if only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let caught = planted::hunt(name, flaws, planted::SEEDS_MAX);
+        all_caught &= caught.caught;
+        writeln!(io::stdout(), "{}", serde_json::to_string(&caught)?)?;
+    }
+    std::panic::set_hook(hook);
+    if !json {
+        let verdict = if all_caught {
+            "all caught"
+        } else {
+            "A PLANTED BUG SURVIVED"
+        };
+        writeln!(io::stderr(), "{verdict}")?;
+    }
+    Ok(all_caught)
+}
+
+fn list() -> Done {
+    for (name, _) in LIBRARY {
+        let story = story::named(name).ok_or("the library lists its own names")??;
+        writeln!(io::stdout(), "{name:<22} {}", story.about)?;
+    }
+    Ok(true)
+}
+
+fn lines(wanted: bool) -> Trace {
+    match wanted {
+        // a closed pipe ends the reading, not the run
+        true => Trace::telling(Box::new(|line| drop(writeln!(io::stdout(), "{line}")))),
+        false => Trace::default(),
+    }
+}

@@ -1,0 +1,168 @@
+//! Many seeds on two threads, told as one result that depends on the seeds alone.
+//!
+//! Threads take seeds from a counter and the outcomes are put in order of the seeds, so that hash and
+//! totals are the same whatever the threads did. Speed is measured by the computer's clock and is the
+//! only number in the report that differs from run to run.
+
+use crate::storm::{self, Outcome};
+use crate::trace::{Trace, hex};
+use aidmesh_core::machine::open::Flaws;
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Threads that run seeds.
+const THREADS: usize = 2;
+
+/// Totals of a storm, with the names of its JSON.
+#[derive(Clone, Debug, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Totals {
+    pub crashes: u64,
+    pub partitions: u64,
+    pub flaps: u64,
+    pub failed_commits: u64,
+    pub late_joins: u64,
+    pub removals: u64,
+    pub messages: u64,
+    pub ecgs: u64,
+    pub deliveries_checked: u64,
+    pub hostile_frames: u64,
+    pub rebuilds: u64,
+    pub clock_jumps: u64,
+    pub sleeps: u64,
+    pub leaks_tried: u64,
+}
+
+/// The first violation by seed.
+#[derive(Clone, Debug, Serialize)]
+pub struct First {
+    /// Which seed.
+    pub seed: u64,
+    /// Which rule.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+    /// Virtual seconds into the run.
+    pub at_s: u64,
+    /// The command that shows it again.
+    pub replay: String,
+}
+
+/// The report of a storm.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `aidmesh.storm/1`.
+    pub schema: &'static str,
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// The first of them.
+    pub first_seed: u64,
+    /// Seeds that broke a rule.
+    pub violations: u64,
+    /// Totals over all seeds.
+    pub counters: Totals,
+    /// Hash over the hashes of all seeds, in order.
+    pub trace_hash: String,
+    /// Virtual time in all.
+    pub virtual_hours: f64,
+    /// Hashed items per second of the computer's time.
+    pub events_per_s: u64,
+    /// The violation with the lowest seed.
+    pub first_violation: Option<First>,
+    /// Seeds with the hybrid post-quantum suite.
+    pub xwing_seeds: u64,
+    /// Longest virtual time from healing until all was there, seconds.
+    pub converged_s_max: u64,
+}
+
+/// Runs `seeds` seeds from `first`.
+pub fn storm(first: u64, seeds: u64) -> Report {
+    let begun = std::time::Instant::now();
+    let next = AtomicU64::new(0);
+    let outcomes: Mutex<Vec<Outcome>> = Mutex::new(Vec::new());
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= seeds {
+                        return;
+                    }
+                    let outcome = storm::run(first + n, Flaws::default(), Trace::default());
+                    let mut all = outcomes.lock().expect("no thread panics with the lock held");
+                    all.push(outcome);
+                    progress(all.len(), seeds, &all);
+                }
+            });
+        }
+    });
+    std::panic::set_hook(hook);
+    let mut outcomes = outcomes.into_inner().expect("all threads are done");
+    outcomes.sort_by_key(|outcome| outcome.seed);
+    let events: u64 = outcomes.iter().map(|o| o.events).sum();
+    let per_s = events as f64 / begun.elapsed().as_secs_f64().max(0.001);
+    summed(first, seeds, &outcomes, per_s as u64)
+}
+
+fn progress(done: usize, seeds: u64, all: &[Outcome]) {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        let bad = all.iter().filter(|o| o.violation.is_some()).count();
+        // progress is a comfort: a closed terminal must not end the run
+        let _ = write!(err, "\r{done} of {seeds} seeds, {bad} violations ");
+        let _ = err.flush();
+    }
+}
+
+fn summed(first: u64, seeds: u64, outcomes: &[Outcome], events_per_s: u64) -> Report {
+    let mut totals = Totals::default();
+    let mut hasher = blake3::Hasher::new();
+    for outcome in outcomes {
+        hasher.update(outcome.trace_hash.as_bytes());
+        let c = outcome.counters;
+        totals.crashes += c.crashes;
+        totals.partitions += c.partitions;
+        totals.flaps += c.flaps;
+        totals.failed_commits += c.failed_commits;
+        totals.late_joins += c.late_joins;
+        totals.removals += c.removals;
+        totals.messages += c.messages;
+        totals.ecgs += c.ecgs;
+        totals.deliveries_checked += c.deliveries_checked;
+        totals.hostile_frames += c.hostile_frames;
+        totals.rebuilds += c.rebuilds;
+        totals.clock_jumps += c.clock_jumps;
+        totals.sleeps += c.sleeps;
+        totals.leaks_tried += c.leaks_tried;
+    }
+    let bad = || outcomes.iter().filter_map(|o| Some((o, o.violation.as_ref()?)));
+    let virtual_us: u64 = outcomes.iter().map(|o| o.virtual_us).sum();
+    Report {
+        schema: "aidmesh.storm/1",
+        seeds,
+        first_seed: first,
+        violations: bad().count() as u64,
+        counters: totals,
+        trace_hash: hex(&hasher.finalize().as_bytes()[..16]),
+        virtual_hours: (virtual_us as f64 / 3.6e7).round() / 100.0,
+        events_per_s,
+        first_violation: bad().next().map(|(outcome, violation)| First {
+            seed: outcome.seed,
+            invariant: violation.invariant,
+            what: violation.what.clone(),
+            at_s: violation.at_us / 1_000_000,
+            replay: replay(outcome.seed),
+        }),
+        xwing_seeds: outcomes.iter().filter(|o| o.xwing).count() as u64,
+        converged_s_max: outcomes.iter().filter_map(|o| o.converged_us).max().unwrap_or(0) / 1_000_000,
+    }
+}
+
+/// The command that shows a seed again, with its lines.
+pub fn replay(seed: u64) -> String {
+    format!("cargo run --release -p aidmesh-scenarios -- storm --replay {seed} --trace")
+}

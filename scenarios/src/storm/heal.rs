@@ -1,0 +1,101 @@
+//! The end of a run: everything is healed, nothing new goes wrong, all must arrive.
+
+use super::{CONVERGE_US, Storm, Weather};
+use crate::net::HostId;
+use crate::truth::end;
+use crate::world::{MINUTE, SECOND};
+use aidmesh_core::id::ThreadId;
+use aidmesh_core::machine::command::Command;
+use aidmesh_core::machine::event::Stopped;
+
+impl Storm {
+    pub(super) fn heal(&mut self) {
+        if self.world.violation.is_some() {
+            return;
+        }
+        self.world.disks.fail_permille = 0;
+        self.world.disks.delay_us_max = 5_000;
+        self.later.clear();
+        self.parted.clear();
+        for host in 0..self.world.hosts.len() {
+            if let Some(until) = self.world.hosts[host].asleep_until {
+                self.world.hosts[host].asleep_until = Some(until.min(self.world.now_us));
+                self.world.rouse(host);
+            }
+            self.world.reopen(host, false);
+        }
+        for cable in 0..self.world.cables.len() {
+            self.world.set_line(cable, Weather::calm_line());
+        }
+        let healed = self.world.now_us;
+        let mut missing = Some("nothing was looked at".to_owned());
+        let mut calm = 0;
+        while self.world.now_us < healed + CONVERGE_US && self.world.violation.is_none() {
+            self.step(10 * SECOND);
+            self.add_restored();
+            missing = end::missing(&self.world.truth, &self.world);
+            calm = if missing.is_none() { calm + 1 } else { 0 };
+            if calm == 2 {
+                break;
+            }
+        }
+        if self.world.violation.is_some() {
+            return;
+        }
+        if let Some(what) = missing {
+            let what = format!("{} min after healing: {what}", CONVERGE_US / MINUTE);
+            return self.world.accuse("everything arrives after healing", what);
+        }
+        self.converged_us = Some(self.world.now_us - healed);
+        self.leak();
+        for host in 0..self.world.hosts.len() {
+            if let Some(key) = self.world.truth.first_lost(&self.world, host) {
+                let what = format!("{} lost {}/{}", self.world.hosts[host].name, key.1, key.2);
+                self.world.accuse("nothing acknowledged is lost", what);
+            }
+        }
+    }
+
+    /// A device whose store was restored says so and is added again by a person.
+    fn add_restored(&mut self) {
+        for thread in self.threads.clone() {
+            let founder = self.world.truth.threads[&thread].founder;
+            for host in self.members.clone() {
+                if self.must_be_added(thread, host) && !self.joining.iter().any(|j| j.0 == host) {
+                    let dev = self.dev(host);
+                    let _ = self.world.command(founder, Command::Remove { thread, dev });
+                    self.join(host, thread, founder);
+                }
+            }
+        }
+    }
+
+    fn must_be_added(&self, thread: ThreadId, host: HostId) -> bool {
+        let h = &self.world.hosts[host];
+        let Some(machine) = h.machine.as_ref().filter(|_| h.rebuilt_us.is_some()) else {
+            return false;
+        };
+        let founder = self.world.truth.threads[&thread].founder;
+        let counted = self.world.hosts[founder]
+            .machine
+            .as_ref()
+            .and_then(|m| m.view(thread));
+        let dev = self.dev(host);
+        if !counted.is_some_and(|view| view.members.iter().any(|m| m.dev == dev)) {
+            return false;
+        }
+        match machine.view(thread) {
+            Some(view) => view.stopped == Some(Stopped::Restored),
+            None => !self.added_since(thread, host, h.rebuilt_us.unwrap_or(0)),
+        }
+    }
+
+    /// It was added after its store was restored, and the Welcome is on its way.
+    fn added_since(&self, thread: ThreadId, host: HostId, us: u64) -> bool {
+        let dev = self.dev(host);
+        let changes = &self.world.truth.threads[&thread].changes;
+        changes
+            .iter()
+            .any(|(at, d, added, _)| *d == dev && *added && *at > us)
+    }
+}

@@ -1,0 +1,31 @@
+use crate::planted;
+use crate::storm::{self, Outcome};
+use crate::trace::Trace;
+use aidmesh_core::machine::open::Flaws;
+
+fn seed(seed: u64) -> Outcome {
+    storm::run(seed, Flaws::default(), Trace::default())
+}
+
+#[test]
+fn three_seeds_break_no_rule() {
+    for n in 1..=3 {
+        assert_eq!(seed(n).violation, None, "seed {n}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_hash() {
+    let (a, b) = (seed(2), seed(2));
+    assert_eq!(a.trace_hash, b.trace_hash);
+    assert_ne!(a.trace_hash, seed(3).trace_hash);
+}
+
+#[test]
+fn a_planted_bug_is_caught() {
+    let flaws = Flaws {
+        announce_before_commit: true,
+        ..Flaws::default()
+    };
+    assert!(planted::hunt("announce_before_commit", flaws, 20).caught);
+}

@@ -1,0 +1,340 @@
+//! The reference model: what is true, known from outside the machines.
+//!
+//! It sees commands, batches, wire bytes and disks, and compares what machines *say* with it:
+//!
+//! | invariant | when it is checked |
+//! |---|---|
+//! | stored means durable | `Stored`, `Arrived`, `LayerArrived` against the disk ([`evidence`]) |
+//! | a word never exceeds its evidence | each `Delivery` against the named device or relay ([`evidence`]) |
+//! | nothing acknowledged is lost | own stored entries against the disk after each crash and at the end |
+//! | only the entitled read | each opened entry against what its sender knew when sealing ([`readers`]) |
+//! | sealed late, one place once | each sealed entry and each `Transmit` ([`wire`]) |
+//! | everything arrives after healing | at the end of a run ([`end`]) |
+//!
+//! It reads no private field of a machine: rows by their documented keys, frames by their layout, and
+//! the views that a program on the device would read too.
+
+pub mod end;
+mod evidence;
+mod readers;
+mod wire;
+
+use crate::net::HostId;
+use crate::world::{Host, World};
+use aidmesh_core::clinical::Act;
+use aidmesh_core::group::control::History;
+use aidmesh_core::id::{Dev, Handle, MsgId, Object8, Person, Seq, Slot, ThreadId};
+use aidmesh_core::machine::command::{Command, EntryRef, Made, Outgoing};
+use aidmesh_core::machine::event::Event;
+use aidmesh_core::store::{Batch, Read, table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is wrong, and when it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+    /// World time, microseconds.
+    pub at_us: u64,
+}
+
+/// An entry's place.
+pub type Key = (ThreadId, Slot, Seq);
+
+/// What is known of an entry.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// Its author's device.
+    pub author: HostId,
+    /// World time of the command.
+    pub at_us: u64,
+    /// Its author was told that it is stored.
+    pub stored: bool,
+    /// Written by a person's command; else by the machine itself (keys for a new node).
+    pub by_person: bool,
+    /// It is not an act on another entry, so its author follows its way.
+    pub followed: bool,
+    /// Layers of its blob: number of chunks.
+    pub layers: BTreeMap<u8, u32>,
+    /// The blob.
+    pub object: Option<Object8>,
+    /// How it was sealed.
+    pub sealed: Option<Sealed>,
+}
+
+/// What a sender knew when it sealed an entry.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// World time.
+    pub at_us: u64,
+    /// Members as the sender knew them, before or in the step that sealed.
+    pub readers: BTreeSet<Dev>,
+    /// Members as the sender knew them before *and* after that step.
+    pub surely: BTreeSet<Dev>,
+    /// Devices that the sender knew to be removed before that step.
+    pub removed: BTreeSet<Dev>,
+    /// Where carriers keep it.
+    pub carried: (Handle, MsgId),
+}
+
+/// A thread as people meant it.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The founder's device.
+    pub founder: HostId,
+    /// What joiners may read.
+    pub history: History,
+    /// (world time, device, added or removed, by whom).
+    pub changes: Vec<(u64, Dev, bool, HostId)>,
+}
+
+/// What a device was last seen to know of a thread's members.
+#[derive(Clone, Debug, Default)]
+struct Knows {
+    now: BTreeSet<Dev>,
+    ever: BTreeSet<Dev>,
+}
+
+/// A person's act on an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Press {
+    Seen,
+    Answer(Act),
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Truth {
+    /// All entries.
+    pub said: BTreeMap<Key, Said>,
+    /// All threads.
+    pub threads: BTreeMap<ThreadId, Intent>,
+    pending: BTreeMap<(HostId, u32, u64), (u64, Option<Key>)>,
+    knows: BTreeMap<(HostId, ThreadId), Knows>,
+    slots: BTreeMap<Slot, (ThreadId, HostId)>,
+    presses: BTreeSet<(Key, Person, Press)>,
+    wire: wire::Seen,
+    /// Command whose batch is being watched for chunks.
+    watched: Option<(HostId, Key)>,
+}
+
+impl Truth {
+    /// A command was taken; its batches follow.
+    pub fn on_command(&mut self, world: &World, host: HostId, command: &Command, made: &Made) {
+        match command {
+            Command::CreateThread { history, .. } => {
+                let Some(thread) = made.thread else { return };
+                let intent = Intent {
+                    founder: host,
+                    history: *history,
+                    changes: Vec::new(),
+                };
+                self.threads.insert(thread, intent);
+                self.claim_slots(world, thread);
+                self.learn(world, host, thread);
+            }
+            Command::Add { thread, dev, .. } => self.change(world, host, *thread, *dev, true),
+            Command::Remove { thread, dev } => self.change(world, host, *thread, *dev, false),
+            Command::Send { thread, what, .. } => {
+                if let Some(entry) = made.entry {
+                    self.say(world, host, *thread, entry, what);
+                }
+            }
+            Command::Trust { .. }
+            | Command::LearnAdmin { .. }
+            | Command::LearnCard { .. }
+            | Command::Revoke { .. }
+            | Command::MakeCard { .. }
+            | Command::SignOn { .. }
+            | Command::SignOff => {}
+        }
+    }
+
+    /// All outputs of a command are out: `Stored` may come once the last batch so far is durable.
+    pub fn after_command(&mut self, world: &World, host: HostId, made: &Made) {
+        let h = &world.hosts[host];
+        let key = self.watched.take().map(|(_, key)| key);
+        self.pending
+            .insert((host, h.life, made.command), (h.submitted, key));
+    }
+
+    /// A machine hands out a batch.
+    pub fn on_batch(&mut self, world: &mut World, host: HostId, batch: &Batch) {
+        for (key, value) in batch.rows() {
+            match (key.first(), value) {
+                (Some(b'p'), Some(_)) if key.len() == 25 => self.on_entry_row(world, host, key),
+                (Some(b'e'), Some(value)) if key.len() == 26 => self.on_envelope_row(world, host, key, value),
+                (Some(b'c'), Some(_)) if key.len() == 14 => self.on_chunk_row(host, key),
+                _ => {}
+            }
+        }
+    }
+
+    /// A machine told something.
+    pub fn on_event(&mut self, world: &mut World, host: HostId, event: &Event) {
+        match event {
+            Event::Stored { command } => self.check_stored(world, host, *command),
+            Event::MembersChanged { thread } | Event::ThreadReady { thread } => {
+                self.learn(world, host, *thread);
+            }
+            Event::Arrived { thread, entry, .. } => self.check_arrived(world, host, key_of(*thread, *entry)),
+            Event::LayerArrived { thread, entry, layer } => {
+                self.check_layer(world, host, key_of(*thread, *entry), *layer);
+            }
+            Event::Delivery {
+                thread,
+                entry,
+                dev,
+                state,
+                ..
+            } => {
+                world.counters.deliveries_checked += 1;
+                self.check_word(world, host, key_of(*thread, *entry), *dev, state);
+            }
+            Event::Equivocation { thread, slot, seq } => {
+                let what = format!("{thread} {slot}/{seq} at {}", world.hosts[host].name);
+                world.accuse("honest devices do not equivocate", what);
+            }
+            Event::CardMade { .. }
+            | Event::SendingStopped { .. }
+            | Event::SendingResumed { .. }
+            | Event::PeerMisbehaved { .. }
+            | Event::Refused { .. }
+            | Event::Revoked { .. }
+            | Event::StoreFailed => {}
+        }
+    }
+
+    /// A machine has been drained.
+    pub fn after_step(&mut self, _world: &World, _host: HostId) {}
+
+    /// The machine is gone; what was not durable was never said.
+    pub fn on_crash(&mut self, world: &mut World, host: HostId) {
+        self.pending.retain(|(at, ..), _| *at != host);
+        if let Some(key) = self.first_lost(world, host) {
+            let what = format!("{} lost {}/{} in a crash", world.hosts[host].name, key.1, key.2);
+            world.accuse("nothing acknowledged is lost", what);
+        }
+        let h = &world.hosts[host];
+        self.said.retain(|key, said| {
+            said.author != host || h.rebuilt_us.is_some_and(|us| said.at_us < us) || is_durable(h, key)
+        });
+    }
+
+    /// An own entry that was told to be stored, and is not there. What a restored store lost does not
+    /// count: that is why its device is added anew.
+    pub fn first_lost(&self, world: &World, host: HostId) -> Option<Key> {
+        let h = &world.hosts[host];
+        let own = self
+            .said
+            .iter()
+            .filter(|(_, said)| said.author == host && said.stored);
+        let mut own = own.filter(|(_, said)| h.rebuilt_us.is_none_or(|us| said.at_us >= us));
+        own.find(|(key, _)| !is_durable(h, key)).map(|(key, _)| *key)
+    }
+
+    /// The store was put back to an older state, or to nothing.
+    pub fn on_rebuild(&mut self, world: &World, host: HostId) {
+        self.knows.retain(|(at, _), _| *at != host);
+        let disk = &world.hosts[host].disk;
+        self.said.retain(|key, said| {
+            said.author != host || said.sealed.is_some() || disk.ever(&table::entry(key.0, key.1, key.2))
+        });
+    }
+
+    fn say(&mut self, world: &World, host: HostId, thread: ThreadId, entry: EntryRef, what: &Outgoing) {
+        let key = key_of(thread, entry);
+        self.watched = Some((host, key));
+        let said = Said {
+            author: host,
+            at_us: world.now_us,
+            by_person: true,
+            followed: !matches!(what, Outgoing::Seen { .. } | Outgoing::Ack { .. }),
+            ..Said::default()
+        };
+        self.said.insert(key, said);
+        let Some(person) = crate::cast::person_of(world, host) else {
+            return;
+        };
+        match what {
+            Outgoing::Seen { entry, .. } => {
+                self.presses.insert((key_of(thread, *entry), person, Press::Seen));
+            }
+            Outgoing::Ack { entry, act, .. } => {
+                let press = Press::Answer(*act);
+                self.presses.insert((key_of(thread, *entry), person, press));
+            }
+            Outgoing::Note(_) | Outgoing::Ecg { .. } | Outgoing::Alert { .. } | Outgoing::Recall { .. } => {}
+        }
+    }
+
+    fn change(&mut self, world: &World, host: HostId, thread: ThreadId, dev: Dev, added: bool) {
+        let change = (world.now_us, dev, added, host);
+        if let Some(intent) = self.threads.get_mut(&thread) {
+            intent.changes.push(change);
+        }
+    }
+
+    /// Every slot that any device can have in this thread, by the formula of the protocol.
+    fn claim_slots(&mut self, world: &World, thread: ThreadId) {
+        for (id, host) in world.hosts.iter().enumerate() {
+            let Some(member) = &host.identity.member else {
+                continue;
+            };
+            for incarnation in 1..=12 {
+                let slot = Slot::of(thread, &member.device.public(), incarnation);
+                self.slots.insert(slot, (thread, id));
+            }
+        }
+    }
+
+    /// Whose log it is.
+    pub fn owner(&self, slot: Slot) -> Option<HostId> {
+        self.slots.get(&slot).map(|(_, host)| *host)
+    }
+
+    fn on_chunk_row(&mut self, host: HostId, key: &[u8]) {
+        let Some((at, entry)) = self.watched else { return };
+        let Some(said) = self.said.get_mut(&entry) else {
+            return;
+        };
+        if at == host
+            && let Some(object) = Object8::from_prefix(&key[1..])
+        {
+            said.object = Some(object);
+            *said.layers.entry(key[9]).or_default() += 1;
+        }
+    }
+
+    /// Looks up what a device knows of a thread's members.
+    fn learn(&mut self, world: &World, host: HostId, thread: ThreadId) -> BTreeSet<Dev> {
+        let machine = world.hosts[host].machine.as_ref();
+        let Some(view) = machine.and_then(|m| m.view(thread)) else {
+            return BTreeSet::new();
+        };
+        let now: BTreeSet<Dev> = view.members.iter().map(|m| m.dev).collect();
+        let knows = self.knows.entry((host, thread)).or_default();
+        knows.ever.extend(now.iter().copied());
+        knows.now = now.clone();
+        now
+    }
+}
+
+fn is_durable(host: &Host, key: &Key) -> bool {
+    matches!(host.disk.get(&table::entry(key.0, key.1, key.2)), Ok(Some(_)))
+}
+
+/// The key of an entry in a thread.
+pub fn key_of(thread: ThreadId, entry: EntryRef) -> Key {
+    (thread, entry.slot, entry.seq)
+}
+
+/// Reads a key of the tables `p` and `e`; in `e` a column follows the slot.
+fn read_key(key: &[u8], column: usize) -> Option<Key> {
+    let thread = ThreadId::from_prefix(key.get(1..)?)?;
+    let slot = Slot::from_prefix(key.get(17..)?)?;
+    let seq: [u8; 4] = key.get(21 + column..25 + column)?.try_into().ok()?;
+    Some((thread, slot, Seq::from_be_bytes(seq)))
+}

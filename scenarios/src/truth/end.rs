@@ -1,0 +1,160 @@
+//! After the faults: everything that must have arrived has arrived, within a stated time.
+//!
+//! [`missing`] names the first thing that has not, so that a run can wait until nothing is missing or
+//! its deadline passes. Nothing here weakens a rule because of what happened before, with three
+//! exceptions that follow from the protocol: what a restored store had lost before anybody had it stays
+//! lost; what a removed device never handed over stays with it; a joiner without the right to the
+//! history is owed only what was sealed for it.
+
+use super::{Key, Said, Truth};
+use crate::net::HostId;
+use crate::world::World;
+use aidmesh_core::delivery::{State, Step};
+use aidmesh_core::group::control::History;
+use aidmesh_core::id::{Dev, ThreadId};
+use aidmesh_core::machine::command::EntryRef;
+use std::collections::BTreeSet;
+
+/// What is still missing; `None` when the run has converged.
+pub fn missing(truth: &Truth, world: &World) -> Option<String> {
+    truth.threads.keys().find_map(|thread| {
+        let members = match members_agree(truth, world, *thread) {
+            Ok(members) => members,
+            Err(why) => return Some(why),
+        };
+        let owed = truth.said.iter().filter(|(key, _)| key.0 == *thread);
+        owed.filter(|(key, said)| must_arrive(world, **key, said, &members))
+            .find_map(|(key, said)| entry_missing(truth, world, *key, said, &members))
+    })
+}
+
+/// Members of a thread, if all of them agree about members and head, and none is stopped.
+fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<HostId>, String> {
+    let founder = truth.threads[&thread].founder;
+    let view = |host: HostId| world.hosts[host].machine.as_ref().and_then(|m| m.view(thread));
+    let ours = view(founder).ok_or(format!("{} does not run", world.hosts[founder].name))?;
+    let devs: BTreeSet<Dev> = ours.members.iter().map(|m| m.dev).collect();
+    let member = |host: &HostId| world.hosts[*host].dev().is_some_and(|dev| devs.contains(&dev));
+    let members: Vec<HostId> = (0..world.hosts.len()).filter(member).collect();
+    for host in &members {
+        let name = &world.hosts[*host].name;
+        let theirs = view(*host).ok_or(format!("{name} has no thread {thread}"))?;
+        let set: BTreeSet<Dev> = theirs.members.iter().map(|m| m.dev).collect();
+        if set != devs {
+            let (a, b) = (set.len(), devs.len());
+            return Err(format!("{name} knows {a} members of {thread}, its founder {b}"));
+        }
+        if theirs.head != ours.head {
+            return Err(format!(
+                "{name} is on node {}, the founder on {}",
+                theirs.head, ours.head
+            ));
+        }
+        if let Some(why) = theirs.stopped {
+            return Err(format!("{name} does not seal in {thread}: {why:?}"));
+        }
+        if theirs.unsealed > 0 {
+            return Err(format!(
+                "{name} has {} unsealed entries in {thread}",
+                theirs.unsealed
+            ));
+        }
+    }
+    intended(truth, world, thread, &devs)?;
+    Ok(members)
+}
+
+/// The last change of each device that its author was told to be stored holds.
+fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>) -> Result<(), String> {
+    let intent = &truth.threads[&thread];
+    let mut last = std::collections::BTreeMap::new();
+    for (_, dev, added, by) in &intent.changes {
+        last.insert(*dev, (*added, *by));
+    }
+    for (dev, (added, by)) in last {
+        let author_stays = world.hosts[by].dev().is_some_and(|dev| devs.contains(&dev));
+        let calm = world.hosts[by].rebuilt_us.is_none() && author_stays;
+        if calm && !added && devs.contains(&dev) {
+            return Err(format!(
+                "{dev} was removed by {} and is a member",
+                world.hosts[by].name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether every entitled member must get it.
+fn must_arrive(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
+    let author = &world.hosts[said.author];
+    let kept = author.rebuilt_us.is_none_or(|us| said.at_us > us) && (said.stored || said.sealed.is_some());
+    let author_stays = members.contains(&said.author) && kept;
+    author_stays || members.iter().any(|host| has_open(world, *host, key))
+}
+
+fn entry_missing(truth: &Truth, world: &World, key: Key, said: &Said, members: &[HostId]) -> Option<String> {
+    let author = &world.hosts[said.author].name;
+    let entry = format!("{}/{} of {author}", key.1, key.2);
+    for host in members
+        .iter()
+        .filter(|host| owed(truth, world, key, said, **host))
+    {
+        let name = &world.hosts[*host].name;
+        if !has_open(world, *host, key) {
+            return Some(format!("{name} has not opened {entry}"));
+        }
+        for layer in said.layers.keys() {
+            let machine = world.hosts[*host].machine.as_ref()?;
+            let bytes = machine.layer(&world.hosts[*host].disk, key.0, entry_ref(key), *layer);
+            if !matches!(bytes, Ok(Some(_))) {
+                return Some(format!("{name} lacks layer {layer} of {entry}"));
+            }
+        }
+        if let Some(why) = undelivered(world, key, said, *host, members) {
+            return Some(format!("{author} {why} {entry} at {name}"));
+        }
+    }
+    None
+}
+
+fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
+    let history = truth.threads[&key.0].history;
+    let dev = world.hosts[host].dev();
+    let for_it = || Some(said.sealed.as_ref()?.surely.contains(&dev?));
+    host != said.author && (history == History::All || for_it() == Some(true))
+}
+
+/// The author's word about a member for which it was sealed.
+fn undelivered(world: &World, key: Key, said: &Said, host: HostId, members: &[HostId]) -> Option<String> {
+    let author = &world.hosts[said.author];
+    let (machine, dev) = (author.machine.as_ref()?, world.hosts[host].dev()?);
+    let sealed_for = said.sealed.as_ref().is_some_and(|s| s.surely.contains(&dev));
+    let calm = members.contains(&said.author) && author.rebuilt_us.is_none();
+    if !said.followed || !sealed_for || !calm || world.hosts[host].rebuilt_us.is_some() {
+        return None;
+    }
+    let words = machine.delivery(key.0, entry_ref(key));
+    let word = words
+        .iter()
+        .find(|(at, ..)| *at == dev)
+        .map(|(_, state, _)| *state);
+    let highest = said.layers.keys().max().copied();
+    let enough = word.is_some_and(|state| match state {
+        State::Delivered(q) => q.map(|q| q.to_u8()) >= highest,
+        other => other.step() > Step::Delivered,
+    });
+    (!enough).then(|| format!("still says {word:?} for"))
+}
+
+fn has_open(world: &World, host: HostId, key: Key) -> bool {
+    let h = &world.hosts[host];
+    let Some(machine) = &h.machine else { return false };
+    matches!(machine.entry(&h.disk, key.0, entry_ref(key)), Ok(Some(_)))
+}
+
+fn entry_ref(key: Key) -> EntryRef {
+    EntryRef {
+        slot: key.1,
+        seq: key.2,
+    }
+}

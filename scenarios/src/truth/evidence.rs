@@ -1,0 +1,144 @@
+//! Words against disks: what a machine told, compared with what was durable where.
+
+use super::{Key, Press, Said, Truth};
+use crate::net::HostId;
+use crate::world::World;
+use aidmesh_core::delivery::{Q, State};
+use aidmesh_core::id::{Dev, Key8};
+use aidmesh_core::store::{Read, table};
+
+const DURABLE: &str = "stored means durable";
+const WORDS: &str = "a word never exceeds its evidence";
+
+impl Truth {
+    pub(super) fn check_stored(&mut self, world: &mut World, host: HostId, command: u64) {
+        let h = &world.hosts[host];
+        let Some((ticket, key)) = self.pending.remove(&(host, h.life, command)) else {
+            // the event came in the very step of the command: no batch can be durable by then
+            let what = format!(
+                "{} told command {command} before a batch could be durable",
+                h.name
+            );
+            return world.accuse(DURABLE, what);
+        };
+        let row = key.map(|key| h.disk.get(&table::entry(key.0, key.1, key.2)));
+        let entry_there = row.is_none_or(|row| matches!(row, Ok(Some(_))));
+        if ticket > h.confirmed || !entry_there {
+            let what = format!("{} told command {command}, batch {ticket} is not durable", h.name);
+            return world.accuse(DURABLE, what);
+        }
+        if let Some(said) = key.and_then(|key| self.said.get_mut(&key)) {
+            said.stored = true;
+        }
+    }
+
+    pub(super) fn check_arrived(&mut self, world: &mut World, host: HostId, key: Key) {
+        let row = world.hosts[host].disk.get(&table::entry(key.0, key.1, key.2));
+        if !matches!(row, Ok(Some(_))) {
+            let what = format!("{} told of {}/{} too early", world.hosts[host].name, key.1, key.2);
+            world.accuse(DURABLE, what);
+        }
+    }
+
+    pub(super) fn check_layer(&mut self, world: &mut World, host: HostId, key: Key, layer: u8) {
+        let complete = self
+            .said
+            .get(&key)
+            .is_some_and(|said| layer_complete(world, host, said, layer));
+        if !complete {
+            let name = &world.hosts[host].name;
+            let what = format!("{name} told of layer {layer} of {}/{} too early", key.1, key.2);
+            world.accuse(DURABLE, what);
+        }
+    }
+
+    /// A word that a sender shows for one recipient.
+    pub(super) fn check_word(&mut self, world: &mut World, host: HostId, key: Key, dev: Dev, state: &State) {
+        let Some(said) = self.said.get(&key) else {
+            let what = format!(
+                "{} shows a word for an entry nobody wrote",
+                world.hosts[host].name
+            );
+            return world.accuse(WORDS, what);
+        };
+        let told = match state {
+            State::Stored => Ok(()),
+            State::HandedOver(n) => self.carried(world, said, *n),
+            State::AtRelay { relay, q, .. } => self.at_relay(world, said, *relay, *q),
+            State::Delivered(q) => delivered(world, key, said, dev, *q),
+            State::Seen { person, .. } => self.pressed(key, &[(*person, Press::Seen)]),
+            State::Acknowledged { person, act, .. } => self.pressed(key, &[(*person, Press::Answer(*act))]),
+        };
+        if let Err(why) = told {
+            let name = &world.hosts[host].name;
+            let what = format!("{name} shows {state:?} for {}/{}: {why}", key.1, key.2);
+            world.accuse(WORDS, what);
+        }
+    }
+
+    fn pressed(&self, key: Key, acts: &[(aidmesh_core::id::Person, Press)]) -> Result<(), String> {
+        let found = acts
+            .iter()
+            .all(|(person, press)| self.presses.contains(&(key, *person, *press)));
+        found.then_some(()).ok_or("nobody did that".to_owned())
+    }
+
+    fn carried(&self, world: &World, said: &Said, n: u32) -> Result<(), String> {
+        let sealed = said.sealed.as_ref().ok_or("it is not even sealed")?;
+        let row = table::carried(sealed.carried.0, sealed.carried.1);
+        let holders = world.hosts.iter().filter(|h| h.disk.ever(&row)).count();
+        match holders >= n as usize {
+            true => Ok(()),
+            false => Err(format!("{holders} carriers ever held it")),
+        }
+    }
+
+    fn at_relay(&self, world: &World, said: &Said, relay: Key8, q: Q) -> Result<(), String> {
+        let key = |h: &&crate::world::Host| Key8::of_key(&h.identity.routing.public()) == relay;
+        let relay = world.hosts.iter().find(key).ok_or("there is no such relay")?;
+        let sealed = said.sealed.as_ref().ok_or("it is not even sealed")?;
+        if !relay
+            .disk
+            .ever(&table::carried(sealed.carried.0, sealed.carried.1))
+        {
+            return Err(format!("{} never had it on its disk", relay.name));
+        }
+        let Some(upto) = q else { return Ok(()) };
+        let object = said.object.ok_or("it has no blob")?;
+        for (layer, chunks) in said.layers.range(..=upto.to_u8()) {
+            for index in 0..*chunks {
+                if !self.wire.chunk_at(&relay.disk, object, *layer, index) {
+                    return Err(format!("{} never had chunk {index} of layer {layer}", relay.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn delivered(world: &World, key: Key, said: &Said, dev: Dev, q: Q) -> Result<(), String> {
+    let host = world.hosts.iter().position(|h| h.dev() == Some(dev));
+    let host = host.ok_or("there is no such device")?;
+    let h = &world.hosts[host];
+    if !h.disk.ever(&table::entry(key.0, key.1, key.2)) {
+        return Err(format!("{} never had it open on its disk", h.name));
+    }
+    let Some(upto) = q else { return Ok(()) };
+    for layer in said.layers.range(..=upto.to_u8()).map(|(layer, _)| *layer) {
+        if !layer_complete(world, host, said, layer) {
+            return Err(format!("{} never had all of layer {layer}", h.name));
+        }
+    }
+    Ok(())
+}
+
+/// All chunks of a layer were durable on this device at some time. The digest lies in the entry.
+fn layer_complete(world: &World, host: HostId, said: &Said, layer: u8) -> bool {
+    let (Some(object), Some(chunks)) = (said.object, said.layers.get(&layer)) else {
+        return layer == 0;
+    };
+    world.hosts[host]
+        .disk
+        .ever_count(&table::chunk_layer(object, layer))
+        >= *chunks as usize
+}
