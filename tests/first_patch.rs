@@ -5,9 +5,10 @@
 //! diff where it stands and runs each `sh patch` fence, whose info string says what must come out: `fails
 //! TEST` or `passes TEST`. So the page shows, and this proves, that its test fails without its code.
 //!
-//! The copy always lies at the same place and files that did not change are not written again: half a minute,
-//! two and a half the first time. Its target folder is its own: in the project's, Cargo takes the copy's
-//! `aidmesh-core` for the project's, because both have the same path within their workspace.
+//! The copy always lies at the same place and files that did not change are not written again. Its build shares
+//! the project's target folder, so that dependencies are compiled once. The copy has another version than the
+//! project, for Cargo tells two packages with one path within their workspaces apart by version only: without
+//! that the project's own tests ran on the patched copy.
 
 use std::fs;
 use std::io::Write;
@@ -19,6 +20,8 @@ use crate::tidy::tree;
 
 const LAYER: &str = "docs";
 const PAGE: &str = "docs/FIRST_PATCH.md";
+/// In the manifest of the workspace: what tells the copy from the project.
+const VERSION: [&str; 2] = ["[workspace.package]\nversion = \"", "0.0.0-first-patch.was-"];
 
 /// The tests of this page; they belong to the layer `docs`.
 pub(crate) fn tests() -> Vec<Test> {
@@ -81,7 +84,7 @@ impl Step {
                 let output = Command::new("sh")
                     .args(["-eu", "-c", command])
                     .current_dir(copy)
-                    .env("CARGO_TARGET_DIR", target().join("first-patch"))
+                    .env("CARGO_TARGET_DIR", target())
                     .stdin(Stdio::null())
                     .output()
                     .map_err(|e| e.to_string())?;
@@ -172,7 +175,12 @@ fn copy_of_the_project(name: &str) -> Result<PathBuf, String> {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let tree = tree::project()?;
     for path in tree.paths() {
-        let bytes = fs::read(tree.root().join(path)).map_err(|e| format!("{path}: {e}"))?;
+        let mut bytes = fs::read(tree.root().join(path)).map_err(|e| format!("{path}: {e}"))?;
+        if path == "Cargo.toml" {
+            let manifest = tree.text(path).unwrap_or_default();
+            assert!(manifest.contains(VERSION[0]), "no version in Cargo.toml");
+            bytes = manifest.replace(VERSION[0], &VERSION.concat()).into_bytes();
+        }
         let to = copy.join(path);
         if fs::read(&to).is_ok_and(|there| there == bytes) {
             continue;
