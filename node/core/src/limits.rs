@@ -126,6 +126,9 @@ pub const RELAY_KEEP_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Sealed size of a class 0 item at most.
 pub const ALARM_BYTES: usize = 1024;
 
+/// What sealing, a rewrap and the envelope add to an entry at most.
+pub const ALARM_SEAL_BYTES: usize = 184;
+
 /// Longest name in a certificate or card, UTF-8.
 pub const NAME_BYTES: usize = 40;
 /// Longest title of a thread, UTF-8.

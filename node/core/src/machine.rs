@@ -360,12 +360,18 @@ impl Machine {
             return self.poison();
         }
         self.own_inbox_items();
-        let (batch, effects) = self.tx.flush(self.flaws.announce_before_commit);
-        if let Some((ticket, batch)) = batch {
-            self.out.push_back(Output::Commit { ticket, batch });
-        }
-        if self.run(store, effects).is_err() {
-            self.poison();
+        // effects may cause effects
+        loop {
+            let (batch, effects) = self.tx.flush(self.flaws.announce_before_commit);
+            if let Some((ticket, batch)) = batch {
+                self.out.push_back(Output::Commit { ticket, batch });
+            }
+            if effects.is_empty() {
+                return;
+            }
+            if self.run(store, effects).is_err() {
+                return self.poison();
+            }
         }
     }
 
@@ -450,3 +456,5 @@ fn check_identity(cfg: &Config, id: &Identity) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_hostile;

@@ -250,6 +250,21 @@ impl Mailbox {
             self.forget(e.handle, old);
             batch.delete(table::carried(e.handle, old));
         }
+        self.keep(arrival, id, &offer, batch);
+        Verdict::Stored
+    }
+
+    /// Keeps an item that this device made: no quota stands between it and its own store.
+    pub fn keep_own(&mut self, now: Now, offer: Offer<'_>, batch: &mut Batch) {
+        let arrival = self.clock.advance(now);
+        let id = MsgId::of(offer.item);
+        if !self.knows(offer.envelope.handle, id) && self.deadlines.len() < limits::CARRIED_ITEMS {
+            self.keep(arrival, id, &offer, batch);
+        }
+    }
+
+    fn keep(&mut self, arrival: held::Holding, id: MsgId, offer: &Offer<'_>, batch: &mut Batch) {
+        let e = offer.envelope;
         let held = Held {
             id,
             class: e.class,
@@ -266,7 +281,6 @@ impl Mailbox {
         batch.put(table::carried(e.handle, id), held.row(offer.item));
         self.index(e.handle, held);
         self.save_clock(batch);
-        Verdict::Stored
     }
 
     /// What is held of a handle, by place; inbox items have none. A hint for sync: whether *an*

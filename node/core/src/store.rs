@@ -46,9 +46,16 @@ pub trait Engine: Read {
 }
 
 /// Rows to put (`Some`) or delete (`None`), applied atomically.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     rows: BTreeMap<Vec<u8>, Option<Bytes>>,
+}
+
+/// Rows hold keys and plaintext: only their number is shown.
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch({} rows)", self.rows.len())
+    }
 }
 
 impl Batch {

@@ -345,8 +345,10 @@ fn seal_layers(
     let object = manifest.object();
     for (layer, chunks) in sealed {
         for (index, chunk) in (0u32..).zip(chunks) {
-            ctx.batch()
-                .put(table::chunk(object, layer.to_u8(), index), Bytes::from(chunk));
+            ctx.batch().put(
+                table::chunk(thread.id, object, layer.to_u8(), index),
+                Bytes::from(chunk),
+            );
         }
     }
     thread.own_chunks(&manifest);

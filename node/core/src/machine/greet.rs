@@ -19,6 +19,8 @@ use bytes::Bytes;
 
 /// Names of a thread in THREADS: one for each of its newest control keys.
 const KEYS_TOLD: usize = 4;
+/// How often the certificate is told beside the greeting.
+const CERTS_TOLD: u8 = 3;
 
 impl Machine {
     pub(super) fn link_up(&mut self, link: LinkId, info: LinkInfo) -> Result<(), ReadError> {
@@ -47,6 +49,7 @@ impl Machine {
         let Some(session) = self.sessions.get_mut(&link) else {
             return;
         };
+        session.greeted = self.now.mono;
         session.greet_due = session.hello.is_none().then(|| self.now.mono.plus_ms(GREET_MS));
         let caps = if session.info.thin { caps | CAP_THIN } else { caps };
         let hello = Hello {
@@ -80,6 +83,11 @@ impl Machine {
             return;
         };
         let again = session.hello.is_some_and(|h| h.nonce == hello.nonce);
+        let quiet = self.now.mono.since_ms(session.greeted) >= GREET_MS;
+        if session.hello.is_some() && !again && !quiet {
+            // a peer that starts anew all the time gets no answer each time
+            return;
+        }
         session.hello = Some(hello);
         session.greet_due = None;
         if !again {
@@ -87,7 +95,7 @@ impl Machine {
             session.boxes.clear();
             session.followed.clear();
         }
-        if !again {
+        if !again || quiet && !session.answered {
             // the peer may have missed ours
             self.greet(link);
         }
@@ -152,6 +160,7 @@ impl Machine {
             return;
         };
         session.their_marks = marks;
+        session.threads_heard = true;
         if session.hello.is_some() {
             self.match_threads(link);
         }
@@ -231,6 +240,7 @@ impl Machine {
             return Ok(());
         }
         session.followed.entry(open.handle).or_default();
+        session.due_have(self.now.mono, HAVE_AFTER_MS);
         if self.reset {
             self.send_now(link, &[Frame::Reset(open.handle)]);
         }
@@ -338,6 +348,7 @@ impl Machine {
         {
             Ok(_) => {
                 shared.ask = false;
+                shared.heard = true;
                 self.plan(store, link)
             }
             Err(HaveError::UnknownSlots | HaveError::UnknownBase) => {
@@ -412,12 +423,39 @@ impl Machine {
             self.compare_with_receipts(link, store);
         }
         if have {
+            self.tell_cert_again(link);
+            self.tell_threads_again(link);
             self.open_boxes_again(link);
             self.tell_have(link);
             self.push_all(store, link)?;
             self.plan(store, link)?;
         }
         Ok(())
+    }
+
+    /// The certificate again, in case it was lost: without it bursts and receipts count for nothing.
+    fn tell_cert_again(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.get_mut(&link) else {
+            return;
+        };
+        if session.certs_told < CERTS_TOLD {
+            session.certs_told += 1;
+            let cert = Frame::Cert(self.id.routing_cert.clone());
+            self.send_now(link, &[cert]);
+        }
+    }
+
+    /// THREADS again for a member that has not told its own, or nothing of a thread that both know.
+    fn tell_threads_again(&mut self, link: LinkId) {
+        let member = self.cfg.part == Part::Member;
+        let Some(session) = self.sessions.get(&link).filter(|s| member && !s.keeps()) else {
+            return;
+        };
+        let unheard = !session.threads_heard || session.shared.values().any(|s| !s.heard);
+        if session.hello.is_some() && unheard && self.now.mono.since_ms(session.greeted) >= GREET_MS {
+            let frame = Frame::Threads(session.list.marks().to_vec()).encode();
+            self.tx.effects.push(Effect::Transmit(link, frame, Class::Text));
+        }
     }
 
     /// Handles that are new, or whose opening was not answered.

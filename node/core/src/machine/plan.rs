@@ -244,11 +244,7 @@ impl Machine {
                     }
                     session.credit -= frame.len() as u64;
                     let whole = session.queue.sent();
-                    self.out.push_back(Output::Transmit {
-                        link,
-                        bytes: frame,
-                        class,
-                    });
+                    self.transmit(link, frame, class);
                     if let Some(item) = whole {
                         self.item_sent(link, item);
                     }
@@ -260,6 +256,15 @@ impl Machine {
                     }
                 }
             }
+        }
+    }
+
+    /// What is queued may be of a batch in flight, so it waits for the newest of them.
+    fn transmit(&mut self, link: LinkId, bytes: Bytes, class: Class) {
+        if self.tx.is_durable() {
+            self.out.push_back(Output::Transmit { link, bytes, class });
+        } else {
+            self.tx.effects.push(Effect::Transmit(link, bytes, class));
         }
     }
 
@@ -314,7 +319,7 @@ impl Machine {
                 layer,
                 index,
             } => {
-                let Some(sealed) = store.get(&table::chunk(object, layer, index))? else {
+                let Some(sealed) = store.get(&table::chunk(thread, object, layer, index))? else {
                     return Ok(None);
                 };
                 let Some(thread) = self.threads.get(&thread) else {
@@ -431,7 +436,7 @@ impl Machine {
                 envelope: &envelope,
                 age_s: 0,
             };
-            self.mailbox.offer(now, offer, &mut self.tx.batch);
+            self.mailbox.keep_own(now, offer, &mut self.tx.batch);
             self.tx
                 .effects
                 .push(Effect::Push(envelope.handle, LinkId(u32::MAX)));

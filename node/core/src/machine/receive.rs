@@ -38,6 +38,10 @@ impl Machine {
     }
 
     fn frame(&mut self, store: &dyn Read, link: LinkId, frame: Frame) -> Result<(), ReadError> {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            // only who heard the own greeting sends these
+            session.answered |= matches!(frame, Frame::Threads(_) | Frame::Open(_) | Frame::Burst(_));
+        }
         match frame {
             Frame::Hello(hello) => self.on_hello(link, hello),
             Frame::OtherVersion(_) => self.on_other_version(link),
@@ -285,6 +289,9 @@ impl Machine {
         let Some(session) = self.sessions.get_mut(&link) else {
             return;
         };
+        if session.cert.is_none() {
+            return self.misbehaved(link, "receipt of a key that is not certified");
+        }
         let (peer, key) = (session.peer(), session.info.peer);
         let decoded = RelayReceipt::decode(bytes);
         let (handle, covered, kept) = match &decoded {

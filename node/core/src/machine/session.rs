@@ -38,6 +38,8 @@ pub(crate) struct SharedThread {
     pub(crate) told: Option<Have>,
     /// The peer could not follow the short form and asked for all.
     pub(crate) explicit: bool,
+    /// It told something of it in this session.
+    pub(crate) heard: bool,
     /// We could not follow the peer's.
     pub(crate) ask: bool,
 }
@@ -49,6 +51,7 @@ impl SharedThread {
             view,
             told: None,
             explicit: false,
+            heard: false,
             ask: false,
         }
     }
@@ -78,6 +81,8 @@ pub(crate) struct Session {
     pub(crate) hello: Option<Hello>,
     /// The peer's routing certificate is good; hash of its bytes.
     pub(crate) cert: Option<Key8>,
+    /// Times that the own certificate was told beside the greeting.
+    pub(crate) certs_told: u8,
     pub(crate) credit: u64,
     pub(crate) queue: Queue,
     pub(crate) assembler: Assembler,
@@ -104,6 +109,12 @@ pub(crate) struct Session {
     pub(crate) unsigned: BTreeMap<Handle, Vec<(MsgId, Place)>>,
     pub(crate) receipt_due: Option<Instant>,
     pub(crate) greet_due: Option<Instant>,
+    /// When the own greeting was sent last.
+    pub(crate) greeted: Instant,
+    /// The peer has heard it: it said more than its own.
+    pub(crate) answered: bool,
+    /// The peer told its threads.
+    pub(crate) threads_heard: bool,
     pub(crate) have_due: Option<Instant>,
     /// Number of the last HAVE told here.
     pub(crate) have_number: u32,
@@ -124,6 +135,7 @@ impl Session {
             nonce,
             hello: None,
             cert: None,
+            certs_told: 0,
             credit: 0,
             queue: Queue::default(),
             assembler: Assembler::new(),
@@ -142,6 +154,9 @@ impl Session {
             unsigned: BTreeMap::new(),
             receipt_due: None,
             greet_due: Some(now),
+            greeted: now,
+            answered: false,
+            threads_heard: false,
             have_due: None,
             have_number,
         }

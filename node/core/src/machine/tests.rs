@@ -18,16 +18,16 @@ use crate::store::{Engine, Memory};
 use crate::time::Wall;
 use bytes::Bytes;
 
-const WALL: u64 = 1_800_000_000_000;
+pub(super) const WALL: u64 = 1_800_000_000_000;
 
-struct Org1 {
-    root: KeyPair,
-    admin: KeyPair,
-    card: Bytes,
-    admin_cert: Bytes,
+pub(super) struct Org1 {
+    pub(super) root: KeyPair,
+    pub(super) admin: KeyPair,
+    pub(super) card: Bytes,
+    pub(super) admin_cert: Bytes,
 }
 
-fn window() -> Window {
+pub(super) fn window() -> Window {
     let now = (WALL / 60_000) as u32;
     Window {
         not_before_min: now - 1_000,
@@ -36,8 +36,15 @@ fn window() -> Window {
 }
 
 impl Org1 {
-    fn new() -> Org1 {
-        let (root, admin) = (KeyPair::from_seed(&[1; 32]), KeyPair::from_seed(&[2; 32]));
+    pub(super) fn new() -> Org1 {
+        Org1::of_seed(1)
+    }
+
+    pub(super) fn of_seed(n: u8) -> Org1 {
+        let (root, admin) = (
+            KeyPair::from_seed(&[n; 32]),
+            KeyPair::from_seed(&[n.wrapping_add(1); 32]),
+        );
         let card = RootCard::new(&root, Name::new("Org").unwrap());
         let cert = AdminCert {
             org: Org::of_root(&root.public()),
@@ -56,7 +63,7 @@ impl Org1 {
         }
     }
 
-    fn identity(&self, n: u8, role: Option<Role>) -> Identity {
+    pub(super) fn identity(&self, n: u8, role: Option<Role>) -> Identity {
         let key = |what: &str| KeyPair::from_seed(&kdf(&[n; 8], what).0);
         let (org, issuer) = (
             Org::of_root(&self.root.public()),
@@ -104,34 +111,38 @@ impl Org1 {
     }
 }
 
-struct Box1 {
-    machine: Machine,
-    store: Memory,
-    id: Identity,
-    part: Part,
-    generation: u64,
-    events: Vec<Event>,
+pub(super) struct Box1 {
+    pub(super) machine: Machine,
+    pub(super) store: Memory,
+    pub(super) id: Identity,
+    pub(super) part: Part,
+    pub(super) generation: u64,
+    pub(super) events: Vec<Event>,
 }
 
 #[derive(Default)]
-struct Table {
-    boxes: Vec<Box1>,
+pub(super) struct Table {
+    pub(super) boxes: Vec<Box1>,
     /// (from, link) -> (to, link)
-    wires: BTreeMap<(usize, LinkId), (usize, LinkId)>,
-    now_us: u64,
-    links: u32,
-    bytes: u64,
+    pub(super) wires: BTreeMap<(usize, LinkId), (usize, LinkId)>,
+    pub(super) now_us: u64,
+    pub(super) links: u32,
+    pub(super) bytes: u64,
+    /// Frames sent, with who gets them, while a tape is in.
+    pub(super) tape: Option<Vec<(usize, Bytes)>>,
+    /// Frames that will be lost: from whom, of which type.
+    pub(super) lose: Vec<(usize, u8)>,
 }
 
 impl Table {
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now {
             mono: Instant(self.now_us),
             wall: Wall(WALL + self.now_us / 1000),
         }
     }
 
-    fn seat(&mut self, org: &Org1, n: u8, part: Part, role: Option<Role>) -> usize {
+    pub(super) fn seat(&mut self, org: &Org1, n: u8, part: Part, role: Option<Role>) -> usize {
         let id = org.identity(n, role);
         let cfg = Config {
             part,
@@ -174,11 +185,11 @@ impl Table {
         at
     }
 
-    fn command(&mut self, at: usize, c: Command) -> Made {
+    pub(super) fn command(&mut self, at: usize, c: Command) -> Made {
         self.try_command(at, c).unwrap()
     }
 
-    fn try_command(&mut self, at: usize, c: Command) -> Result<Made, CommandError> {
+    pub(super) fn try_command(&mut self, at: usize, c: Command) -> Result<Made, CommandError> {
         let now = self.now();
         let b = &mut self.boxes[at];
         let made = b.machine.command(&b.store, now, c);
@@ -186,14 +197,14 @@ impl Table {
         made
     }
 
-    fn input(&mut self, at: usize, input: Input) {
+    pub(super) fn input(&mut self, at: usize, input: Input) {
         let now = self.now();
         let b = &mut self.boxes[at];
         b.machine.handle(&b.store, now, input);
         self.drain(at);
     }
 
-    fn drain(&mut self, at: usize) {
+    pub(super) fn drain(&mut self, at: usize) {
         let mut queue = vec![];
         loop {
             let b = &mut self.boxes[at];
@@ -217,13 +228,20 @@ impl Table {
         }
         for (link, bytes) in queue {
             self.bytes += bytes.len() as u64;
+            if let Some(lost) = self.lose.iter().position(|l| *l == (at, bytes[0])) {
+                self.lose.remove(lost);
+                continue;
+            }
             if let Some((to, theirs)) = self.wires.get(&(at, link)).copied() {
+                if let Some(tape) = &mut self.tape {
+                    tape.push((to, bytes.clone()));
+                }
                 self.input(to, Input::Frame { link: theirs, bytes });
             }
         }
     }
 
-    fn connect(&mut self, a: usize, b: usize) {
+    pub(super) fn connect(&mut self, a: usize, b: usize) {
         self.links += 2;
         let (la, lb) = (LinkId(self.links), LinkId(self.links + 1));
         self.wires.insert((a, la), (b, lb));
@@ -249,7 +267,7 @@ impl Table {
         }
     }
 
-    fn cut(&mut self, a: usize) {
+    pub(super) fn cut(&mut self, a: usize) {
         let wires: Vec<_> = self
             .wires
             .iter()
@@ -263,7 +281,7 @@ impl Table {
     }
 
     /// Lets time pass, deadline by deadline.
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         let end = self.now_us + ms * 1000;
         for _ in 0..20_000 {
             let due = |b: &Box1| b.machine.next_wakeup().map(|(at, _)| at.0);
@@ -284,7 +302,7 @@ impl Table {
         self.now_us = self.now_us.max(end);
     }
 
-    fn reopen(&mut self, at: usize) {
+    pub(super) fn reopen(&mut self, at: usize) {
         self.cut(at);
         let now = self.now();
         let b = &mut self.boxes[at];
@@ -299,7 +317,7 @@ impl Table {
         self.drain(at);
     }
 
-    fn introduce(&mut self, whom: usize, to: usize, suite: Suite) {
+    pub(super) fn introduce(&mut self, whom: usize, to: usize, suite: Suite) {
         self.boxes[whom].events.clear();
         self.command(whom, Command::MakeCard { suite });
         let made = self.boxes[whom].events.iter().find_map(|e| match e {
@@ -309,17 +327,17 @@ impl Table {
         self.command(to, Command::LearnCard { card: made.unwrap() });
     }
 
-    fn dev(&self, at: usize) -> Dev {
+    pub(super) fn dev(&self, at: usize) -> Dev {
         Dev::of_key(&self.boxes[at].id.member.as_ref().unwrap().device.public())
     }
 
-    fn add(&mut self, by: usize, whom: usize, thread: ThreadId, role: Role) {
+    pub(super) fn add(&mut self, by: usize, whom: usize, thread: ThreadId, role: Role) {
         self.introduce(whom, by, Suite::Classical);
         let dev = self.dev(whom);
         self.command(by, Command::Add { thread, dev, role });
     }
 
-    fn note(&mut self, at: usize, thread: ThreadId, text: &str) -> EntryRef {
+    pub(super) fn note(&mut self, at: usize, thread: ThreadId, text: &str) -> EntryRef {
         let what = Outgoing::Note(text.into());
         self.command(
             at,
@@ -333,7 +351,7 @@ impl Table {
         .unwrap()
     }
 
-    fn text(&self, at: usize, thread: ThreadId, entry: EntryRef) -> Option<String> {
+    pub(super) fn text(&self, at: usize, thread: ThreadId, entry: EntryRef) -> Option<String> {
         let b = &self.boxes[at];
         match b.machine.entry(&b.store, thread, entry).unwrap()?.body {
             Body::Note(note) => Some(note.text),
@@ -341,13 +359,13 @@ impl Table {
         }
     }
 
-    fn state(&self, at: usize, thread: ThreadId, entry: EntryRef, whom: usize) -> Option<State> {
+    pub(super) fn state(&self, at: usize, thread: ThreadId, entry: EntryRef, whom: usize) -> Option<State> {
         let dev = self.dev(whom);
         let all = self.boxes[at].machine.delivery(thread, entry);
         all.into_iter().find(|(d, ..)| *d == dev).map(|(_, s, _)| s)
     }
 
-    fn faults(&self) -> Vec<(usize, Event)> {
+    pub(super) fn faults(&self) -> Vec<(usize, Event)> {
         let bad = |e: &Event| {
             matches!(
                 e,
@@ -360,7 +378,7 @@ impl Table {
     }
 }
 
-fn new_thread(table: &mut Table, founder: usize, suite: Suite) -> ThreadId {
+pub(super) fn new_thread(table: &mut Table, founder: usize, suite: Suite) -> ThreadId {
     let c = Command::CreateThread {
         kind: ThreadKind::Patient,
         history: History::All,
@@ -370,7 +388,7 @@ fn new_thread(table: &mut Table, founder: usize, suite: Suite) -> ThreadId {
     table.command(founder, c).thread.unwrap()
 }
 
-fn two_and_a_relay() -> (Table, usize, usize, usize, ThreadId) {
+pub(super) fn two_and_a_relay() -> (Table, usize, usize, usize, ThreadId) {
     let org = Org1::new();
     let mut table = Table::default();
     let medic = table.seat(&org, 1, Part::Member, Some(Role::Paramedic));

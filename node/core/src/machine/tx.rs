@@ -94,6 +94,11 @@ impl Tx {
         (Some((ticket, batch)), at_once)
     }
 
+    /// Nothing is in the batch or in flight: all that is in memory is durable.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.batch.is_empty() && self.in_flight.is_empty()
+    }
+
     /// The oldest batch in flight is durable: its effects may happen. A ticket out of order is
     /// ignored: it belongs to an earlier life of this machine.
     pub(crate) fn committed(&mut self, ticket: u64) -> Vec<Effect> {

@@ -85,19 +85,14 @@ pub fn node_all(thread: ThreadId, node: NodeId) -> Vec<u8> {
     key(b'n', &[&thread.0, &node.0])
 }
 
-/// A sealed chunk of a blob.
-pub fn chunk(object: Object8, layer: u8, index: u32) -> Vec<u8> {
-    key(b'c', &[&object.0, &[layer], &index.to_be_bytes()])
+/// A sealed chunk of a blob, of one thread: whoever knows its key could name it in another one too.
+pub fn chunk(thread: ThreadId, object: Object8, layer: u8, index: u32) -> Vec<u8> {
+    key(b'c', &[&thread.0, &object.0, &[layer], &index.to_be_bytes()])
 }
 
 /// All chunks of a blob.
-pub fn chunk_all(object: Object8) -> Vec<u8> {
-    key(b'c', &[&object.0])
-}
-
-/// All chunks of one layer of a blob.
-pub fn chunk_layer(object: Object8, layer: u8) -> Vec<u8> {
-    key(b'c', &[&object.0, &[layer]])
+pub fn chunk_all(thread: ThreadId, object: Object8) -> Vec<u8> {
+    key(b'c', &[&thread.0, &object.0])
 }
 
 /// Evidence of delivery of a thread: receipts.
@@ -148,6 +143,11 @@ pub fn package_of(dev: crate::id::Dev, suite: u16) -> Vec<u8> {
 /// The newest rewrap of a content entry.
 pub fn rewrap(thread: ThreadId, slot: Slot, seq: Seq) -> Vec<u8> {
     envelope(thread, slot, 3, seq)
+}
+
+/// All second objects of a thread.
+pub fn second_all(thread: ThreadId) -> Vec<u8> {
+    key(b'q', &[&thread.0])
 }
 
 /// Second of two authentic objects at one place, kept as evidence.

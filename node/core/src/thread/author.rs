@@ -205,7 +205,7 @@ impl Thread {
         *ctx.hlc = ctx.hlc.tick(ctx.now.wall);
         let mut prev8 = [0u8; 8];
         prev8.copy_from_slice(&counters.chain[..8]);
-        let entry = Entry {
+        let mut entry = Entry {
             kind,
             flags: if self.lease_expired(ctx) {
                 FLAG_LEASE_EXPIRED
@@ -218,7 +218,15 @@ impl Thread {
             cursors: self.cursors(slot),
             body,
         };
-        let encoded = entry.encode();
+        let mut encoded = entry.encode();
+        if class == Class::Alarm && encoded.len() + limits::ALARM_SEAL_BYTES > limits::ALARM_BYTES {
+            // no carrier takes a longer one; what its author had seen is the less urgent part
+            entry.cursors.clear();
+            encoded = entry.encode();
+            if encoded.len() + limits::ALARM_SEAL_BYTES > limits::ALARM_BYTES {
+                return Err(CommandError::Invalid("too long for an alarm"));
+            }
+        }
         counters.chain = chain_next(&counters.chain, &entry_hash(&encoded));
         ctx.set_counters(self.id, &counters);
         let meta = super::content::meta_of(&encoded, class, NodeId::default(), ctx.now.wall.0);

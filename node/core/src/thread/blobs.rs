@@ -71,8 +71,10 @@ impl Thread {
             return Absorbed::Junk("chunk does not open");
         }
         let entry = known.entry;
-        ctx.batch()
-            .put(table::chunk(object, layer, index), envelope.payload.clone());
+        ctx.batch().put(
+            table::chunk(self.id, object, layer, index),
+            envelope.payload.clone(),
+        );
         let chunks = self.blobs.0.get_mut(&(object, layer)).expect("looked up above");
         chunks.insert(index);
         let complete = chunks.complete();
@@ -99,7 +101,7 @@ impl Thread {
         }
         let total = self.blobs.0.get(&(object, layer)).map_or(0, |c| c.total);
         for index in 0..total {
-            ctx.batch().delete(table::chunk(object, layer, index));
+            ctx.batch().delete(table::chunk(self.id, object, layer, index));
         }
         self.blobs
             .0
@@ -124,7 +126,7 @@ impl Thread {
         };
         let mut opened = Vec::with_capacity(chunks.total as usize);
         for index in 0..chunks.total {
-            let Some(sealed) = store.get(&table::chunk(object, layer, index))? else {
+            let Some(sealed) = store.get(&table::chunk(self.id, object, layer, index))? else {
                 return Ok(None);
             };
             let Some(part) = blob::open_chunk(&known.manifest, number, index, &sealed) else {

@@ -16,6 +16,7 @@ use crate::group::keys::ControlKey;
 use crate::group::mls::{Committed, NodeState, SealPlace, node_id, strip_key_packages};
 use crate::group::welcome::Welcome;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
+use crate::limits;
 use crate::machine::command::CommandError;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
@@ -43,6 +44,9 @@ impl Thread {
 
     /// A commit that can be processed now.
     fn next_commit(&self) -> Option<NodeId> {
+        if self.nodes.len() >= limits::NODES_PER_THREAD {
+            return None;
+        }
         let ready = self.commits.iter().find(|(node, commit)| {
             !self.nodes.contains_key(node)
                 && !self.refused.contains(node)
@@ -221,6 +225,9 @@ impl Thread {
         removes: Vec<OpId>,
         keys_out: &[[u8; 32]],
     ) -> Result<(), CommandError> {
+        if self.nodes.len() >= limits::NODES_PER_THREAD {
+            return Err(CommandError::Full("nodes"));
+        }
         let parent = self.head;
         let packages = added.iter().map(|(_, dev)| self.package_of(*dev));
         let packages: Vec<Bytes> = packages
@@ -358,6 +365,11 @@ impl Thread {
     /// The founder told control keys.
     pub(super) fn learn_keys(&mut self, ctx: &mut Ctx<'_>, keys: &CtlKeys) {
         for key in &keys.keys {
+            // the row of keys holds no more, and would not be read again
+            let known = self.makers.contains_key(&key.made_by);
+            if !known && self.makers.len() >= limits::CONTROL_KEYS {
+                continue;
+            }
             let handle = ControlKey::new(key.ck.clone()).handle();
             self.ring.insert(key.ck.clone());
             self.makers.entry(key.made_by).or_insert(handle);
@@ -384,14 +396,20 @@ impl Thread {
         let Ok(opened) = state.open(ctx.crypto, &place, &welcome.keys) else {
             return false;
         };
-        if !trusted || Slot::of(self.id, &opened.sender_key, 1) != welcome.slot {
+        let by_founder = self
+            .genesis
+            .as_ref()
+            .is_none_or(|g| g.founder.device_key == opened.sender_key);
+        if !trusted || !by_founder || Slot::of(self.id, &opened.sender_key, 1) != welcome.slot {
             return false;
         }
         let plaintext = Bytes::from(opened.plaintext);
         let Ok(Body::CtlKeys(keys)) = Body::decode(Kind::CtlKeys, &plaintext) else {
             return false;
         };
-        self.genesis_hash = welcome.genesis_hash;
+        if self.genesis.is_none() {
+            self.genesis_hash = welcome.genesis_hash;
+        }
         state.save(self.id, welcome.node, &mut ctx.tx.batch);
         self.nodes.insert(welcome.node, state);
         // this life of the device begins here: what a restored store forgot belongs to an earlier one

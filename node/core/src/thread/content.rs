@@ -293,7 +293,10 @@ impl Thread {
         }
         if !old.verified {
             // what another member rewrapped was not what the author wrote
-            self.entries.remove(&at);
+            self.drop_rewrap(ctx, at);
+            if let Ok(envelope) = Envelope::decode(bytes) {
+                self.keep_envelope(ctx, &envelope, at, false, bytes);
+            }
             self.keep_entry(ctx, at, new, &encoded);
             return Absorbed::New;
         }
@@ -301,11 +304,12 @@ impl Thread {
         Absorbed::Useless
     }
 
-    /// Keeps the second object and tells of both. Once per place.
+    /// Keeps the second object and tells of both. Once per slot: one is proof enough, and its author
+    /// could make any number.
     pub(super) fn equivocation(&mut self, ctx: &mut Ctx<'_>, slot: Slot, seq: Seq, bytes: &Bytes) {
-        ctx.batch()
-            .put(table::second(self.id, MsgId::of(bytes)), bytes.clone());
         if self.disputed.insert(slot) {
+            let key = table::second(self.id, MsgId::of(bytes));
+            ctx.batch().put(key, bytes.clone());
             ctx.event(Event::Equivocation {
                 thread: self.id,
                 slot,

@@ -192,14 +192,6 @@ impl Thread {
             }
             Object::Commit(commit) => self.learn_commit(ctx, id, commit.clone()),
             Object::Head(head) => {
-                if let Some((mine, _)) = self.me(ctx.dev()).filter(|(mine, _)| *mine != slot)
-                    && head
-                        .open
-                        .get(mine, Log::Content)
-                        .is_some_and(|open| !self.remembers(mine, open.max()))
-                {
-                    self.forgot(ctx);
-                }
                 self.heads.insert(
                     slot,
                     HeadInfo {
@@ -207,11 +199,31 @@ impl Thread {
                         op: id,
                     },
                 );
+                if self.most_opened_what_is_forgotten(ctx.dev()) {
+                    self.forgot(ctx);
+                }
                 self.verify_rewraps(ctx, slot);
                 self.head_evidence(ctx, slot);
                 self.rewrap_needed(ctx);
             }
         }
+    }
+
+    /// More than half of the other members opened own entries that this store does not remember. The
+    /// word of one alone is no proof in a larger thread: it could stop anybody with it.
+    fn most_opened_what_is_forgotten(&self, dev: Dev) -> bool {
+        let Some((mine, _)) = self.me(dev) else {
+            return false;
+        };
+        let others = self.membership.members.values().filter(|m| m.slot != mine);
+        let opened = others.clone().filter(|m| {
+            let open = self
+                .heads
+                .get(&m.slot)
+                .and_then(|h| h.head.open.get(mine, Log::Content));
+            open.is_some_and(|open| !self.remembers(mine, open.max()))
+        });
+        opened.count() * 2 > others.count()
     }
 
     /// A device and its life in this thread: every branch computes the same slot.

@@ -99,6 +99,11 @@ impl Thread {
             .load_unsealed(ctx)
             .map_err(|e| ReadError(format!("thread {id}: {e}")))?;
         thread.loading = false;
+        for (_, bytes) in rows(ctx.store, &table::second_all(id))? {
+            if let Ok(Place::Log { slot, .. }) = Envelope::decode(&bytes).map(|e| e.place) {
+                thread.disputed.insert(slot);
+            }
+        }
         let stale = ctx.store.get(&table::own_of_thread("stale", id))?;
         thread.stale = stale
             .and_then(|row| row[..].try_into().ok())
@@ -210,7 +215,7 @@ impl Thread {
     fn load_chunks(&mut self, store: &dyn Read) -> Result<(), ReadError> {
         let objects: Vec<Object8> = self.objects.keys().copied().collect();
         for object in objects {
-            for (key, _) in rows(store, &table::chunk_all(object))? {
+            for (key, _) in rows(store, &table::chunk_all(self.id, object))? {
                 let Some((layer, index)) = chunk_key(&key) else {
                     continue;
                 };
@@ -281,7 +286,7 @@ fn entry_key(key: &[u8]) -> Option<EntryRef> {
 }
 
 fn chunk_key(key: &[u8]) -> Option<(u8, u32)> {
-    let rest = key.get(9..)?;
+    let rest = key.get(25..)?;
     let index = <[u8; 4]>::try_from(rest.get(1..)?).ok()?;
     Some((*rest.first()?, u32::from_be_bytes(index)))
 }
