@@ -5,10 +5,10 @@
 //! diff where it stands and runs each `sh patch` fence, whose info string says what must come out: `fails
 //! TEST` or `passes TEST`. So the page shows, and this proves, that its test fails without its code.
 //!
-//! The copy always lies at the same place and files that did not change are not written again. Its build shares
-//! the project's target folder, so that dependencies are compiled once. The copy has another version than the
-//! project, for Cargo tells two packages with one path within their workspaces apart by version only: without
-//! that the project's own tests ran on the patched copy.
+//! The copy always lies at the same place and files that did not change are not written again. Its build
+//! shares the project's target folder, so that dependencies are compiled once. The copy has another version
+//! than the project, for Cargo tells two packages with one path within their workspaces apart by version
+//! only: without that the project's own tests ran on the patched copy.
 
 use std::fs;
 use std::io::Write;
