@@ -277,7 +277,9 @@ impl Thread {
         if self.two_commits {
             return Err(Stopped::TwoCommits);
         }
-        if self.genesis.is_none() || !self.nodes.contains_key(&self.head) {
+        // the keys of a node are the first entry on it: the node may be here before them
+        let head_held = self.nodes.contains_key(&self.head) && self.path_key(self.head).is_some();
+        if self.genesis.is_none() || !head_held {
             return Err(Stopped::Incomplete);
         }
         if ctx.flaws.no_send_gate || self.in_step() && !self.has_revoked(ctx) {
@@ -302,20 +304,30 @@ impl Thread {
         let Some((slot, _)) = self.me(ctx.dev()) else {
             return Ok(false);
         };
-        for (class, seq) in std::mem::take(&mut self.unsealed) {
-            let at = EntryRef { slot, seq };
-            let row = ctx.get(&table::entry(self.id, slot, seq))?;
-            let Some((_, encoded)) = row.and_then(|r| super::content::read_entry_row(&r).ok()) else {
-                continue;
-            };
-            self.seal_entry(ctx, at, class, 0, &encoded, None)?;
-            ctx.batch().delete(table::unsealed(self.id, seq));
+        let mut sealed = Ok(());
+        while sealed.is_ok()
+            && let Some((class, seq)) = self.unsealed.pop_first()
+        {
+            sealed = self.seal_own(ctx, EntryRef { slot, seq }, class);
+            if sealed.is_err() {
+                // it waits on; what was sealed before it is kept
+                self.unsealed.insert((class, seq));
+            }
         }
         let head = self.head;
         let node = self.nodes.get_mut(&head).expect("the gate checked it");
         node.save(self.id, head, &mut ctx.tx.batch);
         self.due_head(ctx);
-        Ok(true)
+        sealed.map(|()| true)
+    }
+
+    fn seal_own(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, class: Class) -> Result<(), CommandError> {
+        let row = ctx.get(&table::entry(self.id, at.slot, at.seq))?;
+        if let Some((_, encoded)) = row.and_then(|r| super::content::read_entry_row(&r).ok()) {
+            self.seal_entry(ctx, at, class, 0, &encoded, None)?;
+            ctx.batch().delete(table::unsealed(self.id, at.seq));
+        }
+        Ok(())
     }
 
     /// Seals one entry on the newest node and stores its envelope. `handle` overrides the one that

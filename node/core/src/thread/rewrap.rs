@@ -9,7 +9,7 @@
 use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};
 use crate::codec::Writer;
-use crate::entry::{Kind, chain_next};
+use crate::entry::chain_next;
 use crate::group::control::History;
 use crate::id::{Dev, NodeId, Slot};
 use crate::machine::command::{CommandError, EntryRef};
@@ -97,7 +97,6 @@ impl Thread {
             let lacking = self.entries.iter().filter(|(at, m)| {
                 m.verified
                     && m.node != NodeId::default()
-                    && m.kind != Kind::CtlKeys
                     && at.slot != slot
                     && !head.open.contains(at.slot, Log::Content, at.seq)
             });
