@@ -69,12 +69,12 @@ fn build_dump() -> Result<PathBuf, String> {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let built = messages.lines().filter_map(|line| {
+    let mut built = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         (message["target"]["name"] == "ecg_dump").then_some(())?;
         message["executable"].as_str().map(PathBuf::from)
     });
     built
-        .last()
+        .next_back()
         .ok_or_else(|| "cargo names no program ecg_dump".to_owned())
 }
