@@ -33,7 +33,7 @@ const SHELLS: [&str; 4] = ["sh", "bash", "shell", "console"];
 
 /// The tests of this layer, beside the rule [`FENCES`].
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("docs", "commands_run", || {
+    let commands = Test::new("docs", "commands_run", || {
         let tree = tree::project()?;
         let mut ran = 0;
         for fence in shell_fences(tree).into_iter().filter(Fence::is_run) {
@@ -45,7 +45,37 @@ pub(crate) fn tests() -> Vec<Test> {
         }
         assert!(ran > 0, "no fence is marked `sh run`");
         Ok(())
-    })]
+    });
+    let hazards = Test::new("docs", "hazards_name_tests_that_exist", || {
+        let tree = tree::project()?;
+        let page = tree.text("docs/HAZARDS.md").ok_or("no docs/HAZARDS.md")?;
+        let named: Vec<&str> = named_tests(page).collect();
+        assert!(!named.is_empty(), "no hazard has a test");
+        let missing = named.into_iter().filter(|name| !exists(tree, name));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new(), "no such test");
+        Ok(())
+    });
+    vec![commands, hazards]
+}
+
+/// Paths in backticks in the last cell of the rows of a page.
+fn named_tests(page: &str) -> impl Iterator<Item = &str> {
+    let rows = page.lines().filter(|line| line.starts_with("| H"));
+    let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    quoted.filter(|name| name.contains("::"))
+}
+
+/// A function of that name with its module in a path, or a test of this binary with that name.
+fn exists(tree: &Tree, name: &str) -> bool {
+    let mut parts = name.rsplit("::");
+    let (test, module) = (parts.next().unwrap_or(name), parts.find(|part| *part != "tests"));
+    let (function, literal) = (format!("fn {test}()"), format!("\"{test}\""));
+    let mut files = tree.texts_ending(&[".rs"]);
+    files.any(|(path, text)| {
+        let here = module.is_some_and(|module| path.contains(module));
+        here && (text.contains(&function) || path.starts_with("tests/") && text.contains(&literal))
+    })
 }
 
 /// Shell commands of one fence, with the lines on which they stand.

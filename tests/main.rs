@@ -11,10 +11,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test binary: a panic is a failure, stdout the report
 
 mod docs;
+mod first_patch;
 mod harness;
+mod judges;
 mod tidy;
 
 fn main() -> std::process::ExitCode {
-    let layers = [harness::tests::tests(), tidy::tests(), docs::tests()];
+    let layers = [
+        harness::tests::tests(),
+        tidy::tests(),
+        docs::tests(),
+        first_patch::tests(),
+        judges::tests(),
+    ];
     harness::run(layers.into_iter().flatten().collect())
 }

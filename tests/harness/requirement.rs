@@ -62,7 +62,7 @@ fn find_recordings() -> Result<PathBuf, String> {
 
 fn find_judges() -> Result<PathBuf, String> {
     let python = target().join("judges/bin/python");
-    let imports = ["-c", "import numpy, pydicom, wfdb"];
+    let imports = ["-c", "import blake3, numpy, pydicom, wfdb"];
     match Command::new(&python).args(imports).output() {
         Err(_) => Err("no Python environment target/judges".to_owned()),
         Ok(output) if !output.status.success() => Err("target/judges cannot import its packages".to_owned()),
@@ -80,7 +80,7 @@ pub(crate) fn project() -> PathBuf {
 }
 
 /// Cargo's target folder, wherever it was put.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     scratch
         .parent()
