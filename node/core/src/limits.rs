@@ -211,3 +211,5 @@ pub const TREE_INLINE_BYTES: usize = 48 * 1024;
 pub const NODES_PER_THREAD: usize = 4096;
 /// Views of a neighbour's threads that are kept after its link went down.
 pub const PEERS_REMEMBERED: usize = 256;
+/// Peers and mailboxes to which a restored relay says RESET.
+pub const RESETS_TOLD: usize = 64 * 1024;

@@ -35,7 +35,7 @@ use crate::sync::PeerView;
 use crate::thread::Thread;
 use crate::time::{Hlc, Instant, Now};
 use ctx::Ctx;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tx::{Effect, Tx};
 
 pub use command::{Card, Command, CommandError, EntryRef, LayerData, Made, Outgoing};
@@ -66,8 +66,8 @@ pub struct Machine {
     hlc: Hlc,
     person: Option<Person>,
     poisoned: bool,
-    /// This store is behind what it signed: every mailbox opened here is told so.
-    reset: bool,
+    /// This store is behind what it signed: everybody who opens a mailbox here is told so, once.
+    reset: Option<BTreeSet<([u8; 32], Handle)>>,
     now: Now,
     commands: u64,
 }
@@ -152,7 +152,7 @@ impl Machine {
             hlc: Hlc::default(),
             person: None,
             poisoned: false,
-            reset: false,
+            reset: None,
             now,
             commands: 0,
             cfg,
@@ -185,7 +185,7 @@ impl Machine {
         let person = store.get(&table::own("person"))?;
         self.person = person.as_deref().and_then(Person::from_prefix);
         if self.id.member.is_none() {
-            self.reset = restored;
+            self.reset = restored.then(BTreeSet::new);
             return Ok(());
         }
         if restored && !self.flaws.seq_reused_after_rebuild {

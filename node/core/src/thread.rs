@@ -153,8 +153,8 @@ pub(crate) struct Thread {
     pub(crate) unsealed: BTreeSet<(Class, Seq)>,
     pub(crate) trackers: BTreeMap<EntryRef, Tracker>,
     pub(crate) relays: BTreeMap<Key8, RelayHeld>,
-    /// Last time this device handed an entry to a member, and how often.
-    pub(crate) handed: BTreeMap<(Dev, EntryRef), (Instant, u32)>,
+    /// Entries that this device handed to a life of a member.
+    pub(crate) handed: BTreeMap<(Slot, EntryRef), rewrap::HandedOn>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) rewrap_due: Option<Instant>,
     pub(crate) stopped: Option<Stopped>,

@@ -1,5 +1,6 @@
 //! Who is there and what do they hold: HELLO, certificates, THREADS, OPEN, HAVE.
 
+use super::queue::ItemRef;
 use super::session::{
     COMPARE_AFTER_MS, GREET_MS, HAVE_AFTER_MS, HAVE_EVERY_MS, OpenedBox, Session, SharedThread,
 };
@@ -11,11 +12,12 @@ use crate::envelope::Class;
 use crate::id::{Handle, Key8, ThreadId};
 use crate::limits;
 use crate::store::{Read, ReadError};
-use crate::sync::{Have, HaveError, HaveHead, Subject, ThreadList, threads};
+use crate::sync::{Have, HaveError, HaveHead, PeerView, Subject, ThreadList, threads};
 use crate::wire::{
     BYE_VERSION, CAP_CARRY, CAP_RELAY, CAP_THIN, Frame, Hello, Open, ThreadMark, What, open_message,
 };
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// Names of a thread in THREADS: one for each of its newest control keys.
 const KEYS_TOLD: usize = 4;
@@ -241,7 +243,10 @@ impl Machine {
         }
         session.followed.entry(open.handle).or_default();
         session.due_have(self.now.mono, HAVE_AFTER_MS);
-        if self.reset {
+        let peer = session.info.peer;
+        let untold =
+            |told: &mut BTreeSet<_>| told.len() < limits::RESETS_TOLD && told.insert((peer, open.handle));
+        if self.reset.as_mut().is_some_and(untold) {
             self.send_now(link, &[Frame::Reset(open.handle)]);
         }
         // an answer even if nothing is here: the peer learns that it is heard
@@ -342,12 +347,19 @@ impl Machine {
         } else {
             shared.explicit = false;
         }
+        let before = objects_of(&shared.view);
         match shared
             .view
             .receive(head, Some(&slots), now, super::session::GRACE_MS)
         {
             Ok(_) => {
                 shared.ask = false;
+                if objects_of(&shared.view) > before {
+                    // chunks that came before their entry were thrown away there
+                    session
+                        .tries
+                        .retain(|item, _| !matches!(item, ItemRef::Chunk { thread: t, .. } if *t == id));
+                }
                 shared.heard = true;
                 self.plan(store, link)
             }
@@ -376,7 +388,14 @@ impl Machine {
             return Ok(());
         };
         if let Some(followed) = session.followed.get_mut(&handle) {
+            let before = objects_of(&followed.view);
             let _ = followed.view.receive(head, None, now, grace);
+            if objects_of(&followed.view) > before {
+                // chunks that came before their entry were thrown away there
+                session
+                    .tries
+                    .retain(|item, _| !matches!(item, ItemRef::Held { handle: h, .. } if *h == handle));
+            }
             return self.push_to(store, link, handle);
         }
         let Some(opened) = session.boxes.get_mut(&handle) else {
@@ -516,4 +535,11 @@ fn have_of(thread: &crate::thread::Thread, subject: Subject, number: u32) -> Hav
     let mut have = Have::new(subject, number, thread.have.clone());
     have.blobs = Some(thread.blobs.clone());
     have
+}
+
+/// Layers of blobs that the peer knows of.
+fn objects_of(view: &PeerView) -> usize {
+    view.last()
+        .and_then(|have| have.blobs.as_ref())
+        .map_or(0, |blobs| blobs.0.len())
 }

@@ -38,9 +38,17 @@ impl ItemRef {
     /// The same for an entry and its rewrap, which stand at one place.
     pub(crate) fn place_of(self) -> ItemRef {
         match self {
-            ItemRef::Log { thread, column: REWRAP, slot, seq } => {
-                ItemRef::Log { thread, column: Log::Content as u8, slot, seq }
-            }
+            ItemRef::Log {
+                thread,
+                column: REWRAP,
+                slot,
+                seq,
+            } => ItemRef::Log {
+                thread,
+                column: Log::Content as u8,
+                slot,
+                seq,
+            },
             other => other,
         }
     }

@@ -27,6 +27,15 @@ const LOST_KEY_MS: u64 = 120_000;
 /// Entries sealed again in one round.
 const BATCH: usize = 64;
 
+/// An entry that was handed to a member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandedOn {
+    last: Instant,
+    times: u32,
+    /// The member's head that asked for it.
+    head: u32,
+}
+
 impl Thread {
     /// A member's head came: look soon whether it lacks something.
     pub(super) fn rewrap_needed(&mut self, ctx: &Ctx<'_>) {
@@ -102,28 +111,45 @@ impl Thread {
             });
             let lacking: Vec<EntryRef> = lacking.map(|(at, _)| *at).collect();
             for at in lacking {
-                match self.handed_when(ctx, dev, at) {
-                    Some(due) if due <= ctx.now.mono => owed.push((self.entries[&at].class, at, dev)),
+                match self.handed_when(ctx, (dev, slot), head.counter, at) {
+                    Some(due) if due <= ctx.now.mono => {
+                        owed.push((self.entries[&at].class, at, slot, head.counter))
+                    }
                     Some(_) => later = true,
                     None => {}
                 }
             }
         }
         owed.sort();
-        for (_, at, dev) in owed.iter().take(BATCH) {
-            let again = self.handed.entry((*dev, *at)).or_insert((ctx.now.mono, 0));
-            *again = (ctx.now.mono, again.1 + 1);
+        for (_, at, slot, head) in owed.iter().take(BATCH) {
+            let times = self.handed.get(&(*slot, *at)).map_or(0, |h| h.times);
+            let (last, head) = (ctx.now.mono, *head);
+            self.handed.insert(
+                (*slot, *at),
+                HandedOn {
+                    last,
+                    times: times + 1,
+                    head,
+                },
+            );
         }
-        let mut places: Vec<EntryRef> = owed.into_iter().map(|(_, at, _)| at).collect();
+        let mut places: Vec<EntryRef> = owed.into_iter().map(|(_, at, ..)| at).collect();
         places.dedup();
         (places, later)
     }
 
     /// When this device should hand the entry to the member; `None` if it is not entitled.
-    fn handed_when(&self, ctx: &Ctx<'_>, dev: Dev, at: EntryRef) -> Option<Instant> {
+    fn handed_when(
+        &self,
+        ctx: &Ctx<'_>,
+        (dev, slot): (Dev, Slot),
+        head: u32,
+        at: EntryRef,
+    ) -> Option<Instant> {
         let meta = self.entries.get(&at)?;
         let roster = self.rosters.get(&meta.node);
-        let could = roster.is_some_and(|r| r.contains_key(&dev));
+        let inc = self.incarnation_of(slot);
+        let could = roster.is_some_and(|r| r.get(&dev).copied() == inc && inc.is_some());
         let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
         let everybody = roster.is_some_and(|r| {
             self.head_roster()
@@ -138,8 +164,14 @@ impl Thread {
         } else {
             0
         };
-        Some(match self.handed.get(&(dev, at)) {
-            Some((last, times)) => last.plus_ms(AGAIN_MS << (*times).min(6)),
+        Some(match self.handed.get(&(slot, at)) {
+            Some(before) => {
+                // no later head: it may be on its way, or the member cannot open this seal either
+                let patience = if before.head >= head { 2 } else { 0 };
+                before
+                    .last
+                    .plus_ms(AGAIN_MS << (before.times - 1 + patience).min(6))
+            }
             None => ctx.now.mono.plus_ms(first_ms),
         })
     }
