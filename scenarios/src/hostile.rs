@@ -33,6 +33,9 @@ pub fn attack(world: &mut World, chance: &mut Chance) {
     };
     world.counters.hostile_frames += 1;
     let kind = chance.below(9);
+    // a receipt is believed from a relay at most, so that is where a forged one comes from
+    let relayed = linked.iter().find(|at| kind == 7 && from_relay(world, **at));
+    let (host, link) = relayed.copied().unwrap_or((host, link));
     let bytes = match kind {
         0 => garbage(chance),
         1 => framed_garbage(chance),
@@ -136,6 +139,12 @@ fn links(world: &World) -> impl Iterator<Item = (HostId, LinkId)> + '_ {
             .iter()
             .filter_map(|side| Some((side.host, side.link?)))
     })
+}
+
+fn from_relay(world: &World, (host, link): (HostId, LinkId)) -> bool {
+    let other = |(cable, side): (usize, usize)| world.cables[cable].sides[1 - side].host;
+    let peer = world.cable_of(host, link).map(other);
+    world.hosts[host].is_member() && peer.is_some_and(|peer| !world.hosts[peer].is_member())
 }
 
 fn garbage(chance: &mut Chance) -> Option<Bytes> {

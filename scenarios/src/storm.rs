@@ -243,6 +243,9 @@ impl Storm {
     /// Lines and disks as the weather has them.
     fn weather_on(&mut self) {
         self.world.disks.fail_permille = self.weather.fail_permille;
+        if self.weather.rebuilds {
+            self.backup();
+        }
         for cable in 0..self.world.cables.len() {
             let line = self.weather.line(&mut self.chance);
             self.world.set_line(cable, line);
@@ -276,7 +279,7 @@ impl Storm {
             let quiet = self.chance.percent(4);
             let pause = match quiet {
                 true => self.chance.between(4 * MINUTE, 30 * MINUTE),
-                false => self.chance.between(SECOND / 10, 30 * SECOND),
+                false => self.chance.between(SECOND / 10, 12 * SECOND),
             };
             // what is told in a long pause is answered in it
             let mut left = pause;
@@ -313,6 +316,8 @@ impl Storm {
     fn attack(&mut self) {
         let mut chance = self.chance.fork("attack");
         self.chance.draw();
-        hostile::attack(&mut self.world, &mut chance);
+        for _ in 0..4 {
+            hostile::attack(&mut self.world, &mut chance);
+        }
     }
 }

@@ -56,6 +56,8 @@ pub struct Said {
     pub by_person: bool,
     /// It is not an act on another entry, so its author follows its way.
     pub followed: bool,
+    /// Members as its author knew them when writing: those whom its author follows.
+    pub asked: BTreeSet<Dev>,
     /// Layers of its blob: number of chunks.
     pub layers: BTreeMap<u8, u32>,
     /// The blob.
@@ -166,7 +168,7 @@ impl Truth {
             match (key.first(), value) {
                 (Some(b'p'), Some(_)) if key.len() == 25 => self.on_entry_row(world, host, key),
                 (Some(b'e'), Some(value)) if key.len() == 26 => self.on_envelope_row(world, host, key, value),
-                (Some(b'c'), Some(_)) if key.len() == 14 => self.on_chunk_row(host, key),
+                (Some(b'c'), Some(_)) if key.len() == 30 => self.on_chunk_row(host, key),
                 _ => {}
             }
         }
@@ -206,9 +208,6 @@ impl Truth {
             | Event::StoreFailed => {}
         }
     }
-
-    /// A machine has been drained.
-    pub fn after_step(&mut self, _world: &World, _host: HostId) {}
 
     /// The machine is gone; what was not durable was never said.
     pub fn on_crash(&mut self, world: &mut World, host: HostId) {
@@ -250,6 +249,7 @@ impl Truth {
         let said = Said {
             author: host,
             at_us: world.now_us,
+            asked: members(world, host, thread),
             by_person: true,
             followed: !matches!(what, Outgoing::Seen { .. } | Outgoing::Ack { .. }),
             ..Said::default()
@@ -301,25 +301,28 @@ impl Truth {
             return;
         };
         if at == host
-            && let Some(object) = Object8::from_prefix(&key[1..])
+            && let Some(object) = Object8::from_prefix(&key[17..])
         {
             said.object = Some(object);
-            *said.layers.entry(key[9]).or_default() += 1;
+            *said.layers.entry(key[25]).or_default() += 1;
         }
     }
 
     /// Looks up what a device knows of a thread's members.
     fn learn(&mut self, world: &World, host: HostId, thread: ThreadId) -> BTreeSet<Dev> {
-        let machine = world.hosts[host].machine.as_ref();
-        let Some(view) = machine.and_then(|m| m.view(thread)) else {
-            return BTreeSet::new();
-        };
-        let now: BTreeSet<Dev> = view.members.iter().map(|m| m.dev).collect();
+        let now = members(world, host, thread);
         let knows = self.knows.entry((host, thread)).or_default();
         knows.ever.extend(now.iter().copied());
         knows.now = now.clone();
         now
     }
+}
+
+/// Members of a thread as a device knows them.
+fn members(world: &World, host: HostId, thread: ThreadId) -> BTreeSet<Dev> {
+    let machine = world.hosts[host].machine.as_ref();
+    let view = machine.and_then(|m| m.view(thread));
+    view.into_iter().flat_map(|v| v.members).map(|m| m.dev).collect()
 }
 
 fn is_durable(host: &Host, key: &Key) -> bool {

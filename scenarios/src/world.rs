@@ -360,7 +360,6 @@ impl World {
                 Output::Event(event) => self.event(host, event),
             }
         }
-        self.with_truth(|truth, world| truth.after_step(world, host));
         if let Some(text) = crate::alarm::take() {
             self.accuse("no ERROR line", text);
         }

@@ -23,15 +23,15 @@ impl Storm {
             0..=34 => self.write(),
             35..=41 => self.send_ecg(),
             42..=47 if weather.late_joins => self.late_join(),
-            48..=50 if weather.removals => self.remove(),
-            51..=56 if weather.crashes => self.crash(),
+            48..=51 if weather.removals => self.remove(),
+            52..=56 if weather.crashes => self.crash(),
             57..=60 if weather.partitions => self.part(),
             61..=66 => self.reunite(),
             67..=72 if weather.flaps => self.flap(),
             73..=75 if weather.deaf => self.deafen(),
             76..=77 if weather.wrong_clocks => self.jump_clock(),
-            78..=79 if weather.sleeps => self.nap(),
-            80 if weather.rebuilds => self.rebuild(),
+            78 if weather.sleeps => self.nap(),
+            79..=80 | 96..=98 if weather.rebuilds => self.rebuild(),
             81 if weather.rebuilds => self.backup(),
             82..=90 if weather.hostile => self.attack(),
             91..=93 => self.leak(),
@@ -240,7 +240,7 @@ impl Storm {
         self.world.sleep(host, until);
     }
 
-    fn backup(&mut self) {
+    pub(super) fn backup(&mut self) {
         for host in 0..self.world.hosts.len() {
             if self.chance.percent(50) {
                 self.world.backup(host);
@@ -261,8 +261,7 @@ impl Storm {
             return;
         }
         let empty = self.chance.percent(40);
-        self.world.rebuild(host, empty);
-        if empty {
+        if self.world.rebuild(host, empty) {
             self.org.introduce(&mut self.world, host);
         }
     }

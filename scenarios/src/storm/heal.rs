@@ -23,6 +23,10 @@ impl Storm {
                 self.world.rouse(host);
             }
             self.world.reopen(host, false);
+            if self.world.hosts[host].rebuilt_us.is_some() {
+                // a crash may have undone what its owner did after the store was lost
+                self.org.introduce(&mut self.world, host);
+            }
         }
         for cable in 0..self.world.cables.len() {
             self.world.set_line(cable, Weather::calm_line());

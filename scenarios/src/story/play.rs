@@ -372,8 +372,7 @@ impl Play<'_> {
             "starts on an old backup of its store"
         };
         self.tell(device, what);
-        self.world.rebuild(host, empty);
-        if empty {
+        if self.world.rebuild(host, empty) {
             self.org.introduce(&mut self.world, host);
         }
     }

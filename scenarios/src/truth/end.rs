@@ -1,10 +1,11 @@
 //! After the faults: everything that must have arrived has arrived, within a stated time.
 //!
 //! [`missing`] names the first thing that has not, so that a run can wait until nothing is missing or
-//! its deadline passes. Nothing here weakens a rule because of what happened before, with three
+//! its deadline passes. Nothing here weakens a rule because of what happened before, with four
 //! exceptions that follow from the protocol: what a restored store had lost before anybody had it stays
-//! lost; what a removed device never handed over stays with it; a joiner without the right to the
-//! history is owed only what was sealed for it.
+//! lost; what a removed device never handed over stays with it; what it wrote after its last signed head
+//! cannot be proven to later joiners; a joiner without the right to the history is owed only what was
+//! sealed for it.
 
 use super::{Key, Said, Truth};
 use crate::net::HostId;
@@ -86,10 +87,29 @@ fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>
 
 /// Whether every entitled member must get it.
 fn must_arrive(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
+    if !said.by_person {
+        // keys for a node are owed to nobody but the members of that node
+        return false;
+    }
+    let kept = said.stored || said.sealed.is_some();
+    author_stays(world, key, said, members) && kept || members.iter().any(|host| has_open(world, *host, key))
+}
+
+/// Its author is a member in the same life, and its store remembers it.
+fn author_stays(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
     let author = &world.hosts[said.author];
-    let kept = author.rebuilt_us.is_none_or(|us| said.at_us > us) && (said.stored || said.sealed.is_some());
-    let author_stays = members.contains(&said.author) && kept;
-    author_stays || members.iter().any(|host| has_open(world, *host, key))
+    let view = author.machine.as_ref().and_then(|m| m.view(key.0));
+    let same_life = view.is_some_and(|v| v.members.iter().any(|m| m.slot == key.1));
+    let remembers = author.rebuilt_us.is_none_or(|us| said.at_us > us);
+    members.contains(&said.author) && same_life && remembers
+}
+
+fn has_layer(world: &World, host: HostId, key: Key, layer: u8) -> bool {
+    let h = &world.hosts[host];
+    let Some(machine) = &h.machine else {
+        return false;
+    };
+    matches!(machine.layer(&h.disk, key.0, entry_ref(key), layer), Ok(Some(_)))
 }
 
 fn entry_missing(truth: &Truth, world: &World, key: Key, said: &Said, members: &[HostId]) -> Option<String> {
@@ -97,16 +117,16 @@ fn entry_missing(truth: &Truth, world: &World, key: Key, said: &Said, members: &
     let entry = format!("{}/{} of {author}", key.1, key.2);
     for host in members
         .iter()
-        .filter(|host| owed(truth, world, key, said, **host))
+        .filter(|host| owed(truth, world, key, said, **host, members))
     {
         let name = &world.hosts[*host].name;
         if !has_open(world, *host, key) {
             return Some(format!("{name} has not opened {entry}"));
         }
+        let held = |host: &HostId, layer: u8| has_layer(world, *host, key, layer);
         for layer in said.layers.keys() {
-            let machine = world.hosts[*host].machine.as_ref()?;
-            let bytes = machine.layer(&world.hosts[*host].disk, key.0, entry_ref(key), *layer);
-            if !matches!(bytes, Ok(Some(_))) {
+            let somebody = author_stays(world, key, said, members) || members.iter().any(|h| held(h, *layer));
+            if somebody && !held(host, *layer) {
                 return Some(format!("{name} lacks layer {layer} of {entry}"));
             }
         }
@@ -117,18 +137,20 @@ fn entry_missing(truth: &Truth, world: &World, key: Key, said: &Said, members: &
     None
 }
 
-fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
+fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId, members: &[HostId]) -> bool {
     let history = truth.threads[&key.0].history;
     let dev = world.hosts[host].dev();
     let for_it = || Some(said.sealed.as_ref()?.surely.contains(&dev?));
-    host != said.author && (history == History::All || for_it() == Some(true))
+    let all = history == History::All && author_stays(world, key, said, members);
+    host != said.author && (all || for_it() == Some(true))
 }
 
 /// The author's word about a member for which it was sealed.
 fn undelivered(world: &World, key: Key, said: &Said, host: HostId, members: &[HostId]) -> Option<String> {
     let author = &world.hosts[said.author];
     let (machine, dev) = (author.machine.as_ref()?, world.hosts[host].dev()?);
-    let sealed_for = said.sealed.as_ref().is_some_and(|s| s.surely.contains(&dev));
+    let sealed_for =
+        said.sealed.as_ref().is_some_and(|s| s.surely.contains(&dev)) && said.asked.contains(&dev);
     let calm = members.contains(&said.author) && author.rebuilt_us.is_none();
     if !said.followed || !sealed_for || !calm || world.hosts[host].rebuilt_us.is_some() {
         return None;

@@ -58,7 +58,9 @@ impl Truth {
         let Ok(envelope) = Envelope::decode(value) else {
             return;
         };
-        self.check_sealed_late(world, host, key);
+        if self.said.get(&key).is_some_and(|said| said.by_person) {
+            self.check_sealed_late(world, host, key);
+        }
         let before = self.knows.get(&(host, key.0)).cloned().unwrap_or_default();
         let after = self.learn(world, host, key.0);
         let sealed = Sealed {

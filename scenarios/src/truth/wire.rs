@@ -11,6 +11,8 @@ use crate::world::World;
 use aidmesh_core::codec::Reader;
 use aidmesh_core::id::{Handle, Object8, Seq, Slot};
 use aidmesh_core::machine::input::LinkId;
+use aidmesh_core::ranges::Log;
+use aidmesh_core::store::{Read, table};
 use aidmesh_core::wire::{self, Frame};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +85,7 @@ impl Truth {
                         rewrap: false,
                     },
                 )) if self.owner(slot) == Some(host) => {
+                    self.check_durable(world, host, flags, slot, seq);
                     let first = *self.wire.places.entry((flags, slot, seq)).or_insert(data.key);
                     if first != data.key {
                         let name = &world.hosts[host].name;
@@ -92,6 +95,30 @@ impl Truth {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+impl Truth {
+    /// An own item leaves only when its row is durable: a crash must not take back what was sent.
+    fn check_durable(&self, world: &mut World, host: HostId, flags: u8, slot: Slot, seq: Seq) {
+        let Some((thread, _)) = self.slots.get(&slot) else {
+            return;
+        };
+        let log = match flags {
+            0 => Log::Content,
+            1 => Log::Control,
+            _ => Log::Heads,
+        };
+        let row = table::envelope(*thread, slot, log as u8, seq);
+        let h = &world.hosts[host];
+        // of heads only the newest stays; an older one may still be on its way out
+        if log != Log::Heads && !matches!(h.disk.get(&row), Ok(Some(_))) {
+            let what = format!(
+                "{} sent {slot}/{seq}, flags {flags}, before it was durable",
+                h.name
+            );
+            world.accuse("commit before effect", what);
         }
     }
 }

@@ -36,14 +36,17 @@ impl World {
     }
 
     /// Crashes the device, puts an older snapshot (or nothing) on its disk, and opens it again. The
-    /// host's counter of openings is kept, since it stands outside the store.
-    pub fn rebuild(&mut self, host: HostId, empty: bool) {
+    /// host's counter of openings is kept, since it stands outside the store. Returns whether the device
+    /// knows nothing any more and must be enrolled again.
+    pub fn rebuild(&mut self, host: HostId, empty: bool) -> bool {
         self.crash(host, 0);
         self.hosts[host].disk.restore(empty);
         self.hosts[host].rebuilt_us = Some(self.now_us);
         self.counters.rebuilds += 1;
         self.with_truth(|truth, world| truth.on_rebuild(world, host));
+        let nothing_left = self.hosts[host].disk.rows().is_empty();
         self.reopen(host, true);
+        nothing_left
     }
 
     /// Stops the program, takes a backup of its store, and starts it again.
