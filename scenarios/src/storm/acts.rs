@@ -31,7 +31,7 @@ impl Storm {
             73..=75 if weather.deaf => self.deafen(),
             76..=77 if weather.wrong_clocks => self.jump_clock(),
             78 if weather.sleeps => self.nap(),
-            79..=80 if weather.rebuilds => self.rebuild(),
+            79..=80 | 96..=98 if weather.rebuilds => self.rebuild(),
             81 if weather.rebuilds => self.backup(),
             82..=90 if weather.hostile => self.attack(),
             91..=93 => self.leak(),

@@ -10,6 +10,7 @@
 use super::{Key, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
+use aidmesh_core::blob::Layer;
 use aidmesh_core::delivery::{State, Step};
 use aidmesh_core::group::control::History;
 use aidmesh_core::id::{Dev, ThreadId};
@@ -160,7 +161,12 @@ fn undelivered(world: &World, key: Key, said: &Said, host: HostId, members: &[Ho
         .iter()
         .find(|(at, ..)| *at == dev)
         .map(|(_, state, _)| *state);
-    let highest = said.layers.keys().max().copied();
+    // several original files are one quality: the word names the first of their layers
+    let highest = said
+        .layers
+        .keys()
+        .max()
+        .map(|layer| (*layer).min(Layer::ORIGINAL.to_u8()));
     let enough = word.is_some_and(|state| match state {
         State::Delivered(q) => q.map(|q| q.to_u8()) >= highest,
         other => other.step() > Step::Delivered,

@@ -3,6 +3,7 @@
 use super::{Key, Press, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
+use aidmesh_core::blob::Layer;
 use aidmesh_core::delivery::{Q, State};
 use aidmesh_core::id::{Dev, Key8, ThreadId};
 use aidmesh_core::store::{Read, table};
@@ -108,7 +109,7 @@ impl Truth {
         }
         let Some(upto) = q else { return Ok(()) };
         let object = said.object.ok_or("it has no blob")?;
-        for (layer, chunks) in said.layers.range(..=upto.to_u8()) {
+        for (layer, chunks) in layers(said, upto) {
             for index in 0..*chunks {
                 if !self.wire.chunk_at(&relay.disk, object, *layer, index) {
                     return Err(format!("{} never had chunk {index} of layer {layer}", relay.name));
@@ -127,12 +128,22 @@ fn delivered(world: &World, key: Key, said: &Said, dev: Dev, q: Q) -> Result<(),
         return Err(format!("{} never had it open on its disk", h.name));
     }
     let Some(upto) = q else { return Ok(()) };
-    for layer in said.layers.range(..=upto.to_u8()).map(|(layer, _)| *layer) {
+    for layer in layers(said, upto).map(|(layer, _)| *layer) {
         if !layer_complete(world, host, key.0, said, layer) {
             return Err(format!("{} never had all of layer {layer}", h.name));
         }
     }
     Ok(())
+}
+
+/// Layers that a word with this layer claims; *original* means every original file.
+fn layers(said: &Said, upto: Layer) -> impl Iterator<Item = (&u8, &u32)> {
+    let last = if upto == Layer::ORIGINAL {
+        u8::MAX
+    } else {
+        upto.to_u8()
+    };
+    said.layers.range(..=last)
 }
 
 /// All chunks of a layer were durable on this device at some time. The digest lies in the entry.
