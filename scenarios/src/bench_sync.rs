@@ -57,6 +57,8 @@ pub struct Comparison {
     pub hello_bytes: usize,
     /// THREADS frames, for one shared thread.
     pub threads_bytes: usize,
+    /// Round trips of the HAVEs: both cross at once, and the answer to each is DATA.
+    pub have_round_trips: usize,
     /// One-way flights until both know the difference when nothing is remembered: HELLO, THREADS
     /// and HAVE each cross once.
     pub flights: usize,
@@ -112,6 +114,7 @@ pub fn compare(sets: Sets) -> Comparison {
         have_control_bytes: control.0,
         hello_bytes: 2 * hello_bytes(),
         threads_bytes: threads_bytes(&held),
+        have_round_trips: 1,
         flights: 3,
         flights_known_peer: 1,
         negentropy_bytes: negentropy.bytes,

@@ -1,6 +1,7 @@
 //! The runner of the simulator. `aidmesh-scenarios --help` lists what it can do; exit 0 means that no
 //! rule was broken, 1 that one was, 2 that the command line or a file was wrong.
 
+use aidmesh_scenarios::bench_sync;
 use aidmesh_scenarios::planted;
 use aidmesh_scenarios::report;
 use aidmesh_scenarios::storm::{self, Outcome};
@@ -69,6 +70,15 @@ enum What {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Measures what a part costs beside a peer and a bound.
+    Bench {
+        /// What to measure.
+        #[arg(value_parser = ["sync"])]
+        what: String,
+        /// Nothing but JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Names of the scenarios, with one sentence each.
     List,
 }
@@ -95,6 +105,7 @@ fn main() -> ExitCode {
             ..
         } => storms(first_seed, seeds, json),
         What::Planted { json, name } => plant(json, name),
+        What::Bench { json, .. } => bench(json),
         What::List => list(),
     };
     match done {
@@ -130,6 +141,51 @@ fn run(name: Option<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: boo
         told(&name, &story, &outcome, json)?;
     }
     Ok(fine)
+}
+
+fn bench(json: bool) -> Done {
+    let results = bench_sync::run();
+    let mut out = io::stdout().lock();
+    for result in &results {
+        if json {
+            writeln!(out, "{}", serde_json::to_string(result)?)?;
+        } else {
+            let sets = &result.sets;
+            let what = format!(
+                "{:?}, {} of {} missing",
+                sets.pattern, sets.missing, sets.messages
+            );
+            writeln!(out, "{what}, {} devices, first contact", sets.authors)?;
+            writeln!(
+                out,
+                "  HAVE, content logs, both ways  {:>8} B",
+                result.have_bytes()
+            )?;
+            let control: usize = result.have_control_bytes.iter().sum();
+            writeln!(out, "  HAVE, control logs             {control:>8} B")?;
+            writeln!(
+                out,
+                "  HELLO, THREADS                 {:>8} B, {} B",
+                result.hello_bytes, result.threads_bytes
+            )?;
+            writeln!(
+                out,
+                "  negentropy 0.5                 {:>8} B",
+                result.negentropy_bytes
+            )?;
+            writeln!(
+                out,
+                "  bound                          {:>8.0} B",
+                result.bound_bytes
+            )?;
+            let (ours, theirs) = (result.have_round_trips, result.negentropy_round_trips);
+            writeln!(
+                out,
+                "  round trips                    {ours:>8} (negentropy {theirs})"
+            )?;
+        }
+    }
+    Ok(results.iter().all(|r| r.exact))
 }
 
 fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<()> {

@@ -27,81 +27,38 @@ pub struct Caught {
     pub seeds_tried: u64,
 }
 
+/// Switches one bug on.
+type Plant = fn(&mut Flaws);
+
 /// All planted bugs by name.
+const PLANTS: [(&str, Plant); 10] = [
+    ("announce_before_commit", |f| f.announce_before_commit = true),
+    ("no_overlay_of_batches_in_flight", |f| {
+        f.no_overlay_of_batches_in_flight = true
+    }),
+    ("no_send_gate", |f| f.no_send_gate = true),
+    ("seq_reused_after_rebuild", |f| f.seq_reused_after_rebuild = true),
+    ("receipt_believed_unsigned", |f| {
+        f.receipt_believed_unsigned = true
+    }),
+    ("parked_counted_as_delivered", |f| {
+        f.parked_counted_as_delivered = true
+    }),
+    ("late_joiner_not_rewrapped", |f| {
+        f.late_joiner_not_rewrapped = true
+    }),
+    ("slot_by_order_of_arrival", |f| f.slot_by_order_of_arrival = true),
+    ("sealed_too_early", |f| f.sealed_too_early = true),
+    ("ttl_by_wall_clock", |f| f.ttl_by_wall_clock = true),
+];
+
+/// All planted bugs by name, each alone.
 pub fn all() -> [(&'static str, Flaws); 10] {
-    let none = Flaws::default();
-    [
-        (
-            "announce_before_commit",
-            Flaws {
-                announce_before_commit: true,
-                ..none
-            },
-        ),
-        (
-            "no_overlay_of_batches_in_flight",
-            Flaws {
-                no_overlay_of_batches_in_flight: true,
-                ..none
-            },
-        ),
-        (
-            "no_send_gate",
-            Flaws {
-                no_send_gate: true,
-                ..none
-            },
-        ),
-        (
-            "seq_reused_after_rebuild",
-            Flaws {
-                seq_reused_after_rebuild: true,
-                ..none
-            },
-        ),
-        (
-            "receipt_believed_unsigned",
-            Flaws {
-                receipt_believed_unsigned: true,
-                ..none
-            },
-        ),
-        (
-            "parked_counted_as_delivered",
-            Flaws {
-                parked_counted_as_delivered: true,
-                ..none
-            },
-        ),
-        (
-            "late_joiner_not_rewrapped",
-            Flaws {
-                late_joiner_not_rewrapped: true,
-                ..none
-            },
-        ),
-        (
-            "slot_by_order_of_arrival",
-            Flaws {
-                slot_by_order_of_arrival: true,
-                ..none
-            },
-        ),
-        (
-            "sealed_too_early",
-            Flaws {
-                sealed_too_early: true,
-                ..none
-            },
-        ),
-        (
-            "ttl_by_wall_clock",
-            Flaws {
-                ttl_by_wall_clock: true,
-                ..none
-            },
-        ),
-    ]
+    PLANTS.map(|(name, plant)| {
+        let mut flaws = Flaws::default();
+        plant(&mut flaws);
+        (name, flaws)
+    })
 }
 
 /// Runs seeds from 1 until one shows the bug.

@@ -177,7 +177,7 @@ impl Storm {
             for relay in self.relays.clone() {
                 self.world.add_cable(line, a, relay);
             }
-            for b in self.members[..n].to_vec() {
+            for b in self.members[..n].iter().copied() {
                 if self.chance.percent(self.weather.mesh_percent) {
                     self.world.add_cable(line, a, b);
                 }

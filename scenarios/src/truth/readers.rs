@@ -98,9 +98,7 @@ impl Truth {
         if !of_dev().any(|(_, _, added, _)| *added) {
             return Err("it was never a member".to_owned());
         }
-        let known_removal = of_dev()
-            .filter(|(at, _, added, _)| !added && *at <= sealed.at_us)
-            .next_back();
+        let known_removal = of_dev().rfind(|(at, _, added, _)| !added && *at <= sealed.at_us);
         let added_again =
             of_dev().any(|(at, _, added, _)| *added && known_removal.is_none_or(|r| *at >= r.0));
         match sealed.removed.contains(&dev) && !added_again {

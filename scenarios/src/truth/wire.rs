@@ -17,11 +17,14 @@ use aidmesh_core::wire::{self, Frame};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Object, layer and number of a chunk.
+type ChunkPlace = (Object8, u8, u32);
+
 /// Envelopes that were seen on wires.
 #[derive(Default)]
 pub(super) struct Seen {
     places: BTreeMap<(u8, Slot, Seq), [u8; 8]>,
-    chunks: BTreeMap<(Object8, u8, u32), BTreeSet<(Handle, [u8; 8])>>,
+    chunks: BTreeMap<ChunkPlace, BTreeSet<(Handle, [u8; 8])>>,
 }
 
 /// The start of an envelope.
