@@ -148,18 +148,19 @@ impl Thread {
     ) -> Option<Instant> {
         let meta = self.entries.get(&at)?;
         let roster = self.rosters.get(&meta.node);
-        let inc = self.incarnation_of(slot);
-        let could = roster.is_some_and(|r| r.get(&dev).copied() == inc && inc.is_some());
+        // entitled is the device, whatever its life; this life may still hold the message key
+        let could = roster.is_some_and(|r| r.contains_key(&dev));
+        let may_still = roster.is_some_and(|r| r.get(&dev).copied() == self.incarnation_of(slot));
         let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
         let everybody = roster.is_some_and(|r| {
             self.head_roster()
-                .is_some_and(|head| head.iter().all(|(d, i)| r.get(d) == Some(i)))
+                .is_some_and(|head| head.keys().all(|d| r.contains_key(d)))
         });
         if !(all || could && everybody) {
             return None;
         }
         let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
-        let first_ms = if could {
+        let first_ms = if could && may_still {
             LOST_KEY_MS.saturating_sub(age_ms)
         } else {
             0
