@@ -228,7 +228,10 @@ impl Thread {
 
     /// A device and its life in this thread: every branch computes the same slot.
     fn learn_author(&mut self, ctx: &Ctx<'_>, incarnation: u32, cert: &DeviceCert) {
-        let slot = Slot::of(self.id, &cert.device_key, incarnation);
+        let mut slot = Slot::of(self.id, &cert.device_key, incarnation);
+        if ctx.flaws.slot_by_order_of_arrival && !self.slots.contains_key(&slot) && !self.slots.is_empty() {
+            slot = Slot((self.slots.len() as u32).to_be_bytes());
+        }
         if cert.device_key == ctx.member.device.public() {
             self.own_slots.insert(slot);
         }
