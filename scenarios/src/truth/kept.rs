@@ -18,7 +18,13 @@ const DRIFT_PPM: u64 = 400;
 
 impl Truth {
     /// A relay writes or deletes a row of a carried item.
-    pub(super) fn on_carried_row(&mut self, world: &mut World, host: HostId, key: &[u8], value: Option<&Bytes>) {
+    pub(super) fn on_carried_row(
+        &mut self,
+        world: &mut World,
+        host: HostId,
+        key: &[u8],
+        value: Option<&Bytes>,
+    ) {
         if world.hosts[host].part != Part::Relay {
             return;
         }
