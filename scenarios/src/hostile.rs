@@ -13,8 +13,9 @@ use crate::net::HostId;
 use crate::truth::Key;
 use crate::world::{SECOND, World};
 use aidmesh_core::crypto::KeyPair;
-use aidmesh_core::envelope::{Envelope, Place};
-use aidmesh_core::id::{Key8, MsgId, ThreadId};
+use aidmesh_core::envelope::{Class, Envelope, Place};
+use aidmesh_core::id::{Handle, Key8, MsgId, ThreadId};
+use aidmesh_core::machine::command::{Command, Outgoing};
 use aidmesh_core::machine::input::{Input, LinkId};
 use aidmesh_core::mailbox::proof::{Ack, AckVector, Burst, RelayReceipt};
 use aidmesh_core::ranges::{Log, Ranges};
@@ -77,6 +78,69 @@ pub fn offer_all(world: &mut World, victim: HostId, thread: ThreadId) {
         let bytes = data(&bytes);
         world.give(victim, Input::Frame { link, bytes });
     }
+}
+
+/// A liar sits on the way to a relay: it takes what a member hands over, keeps nothing, and signs for each
+/// item with a key of its own. The receipts name exactly what was sent, so only the signature is wrong.
+pub fn swallow(world: &mut World, chance: &mut Chance) {
+    let linked: Vec<(HostId, LinkId)> = links(world).filter(|at| from_relay(world, *at)).collect();
+    let Some(&(victim, link)) = chance.pick(&linked) else {
+        return;
+    };
+    let Some((cable, side)) = world.cable_of(victim, link) else {
+        return;
+    };
+    world.cables[cable].sides[side].deaf = true;
+    let threads = world.hosts[victim].machine.as_ref().map(|m| m.threads());
+    for thread in threads.unwrap_or_default() {
+        let class = Class::Text;
+        let what = Outgoing::Note(format!("swallowed {}", world.now_us));
+        let sent = world.command(victim, Command::Send { thread, class, what });
+        world.counters.messages += u64::from(matches!(sent, Some(Ok(_))));
+    }
+    world.run_for(chance.between(1, 5) * SECOND);
+    let relay = world.cables[cable].sides[1 - side].host;
+    for bytes in false_receipts(world, chance, victim, relay) {
+        if world.violation.is_some() || world.cable_of(victim, link).is_none() {
+            break;
+        }
+        world.counters.hostile_frames += 1;
+        // no look at rows: what the victim believes must show in its words
+        world.give(victim, Input::Frame { link, bytes });
+        world.run_for(2 * SECOND);
+    }
+    world.cables[cable].sides[side].deaf = false;
+    world.renew(victim, link, SECOND);
+}
+
+/// Receipts in a relay's name, by a stranger's key, for the newest entries of a device that never came
+/// to that relay.
+fn false_receipts(world: &World, chance: &mut Chance, victim: HostId, relay: HostId) -> Vec<Bytes> {
+    let said = world.truth.said.iter().filter(|(_, said)| said.author == victim);
+    let mut missed: Vec<(u64, Handle, MsgId, Place)> = said
+        .filter_map(|((_, slot, seq), said)| {
+            let (handle, id) = said.sealed.as_ref()?.carried;
+            let (slot, log, seq) = (*slot, Log::Content, *seq);
+            let place = Place::Log { slot, log, seq };
+            let there = world.hosts[relay].disk.ever(&table::carried(handle, id));
+            (!there).then_some((said.at_us, handle, id, place))
+        })
+        .collect();
+    missed.sort_by_key(|m| std::cmp::Reverse(m.0));
+    let stranger = KeyPair::from_seed(&chance.seed());
+    let name = Key8::of_key(&world.hosts[relay].identity.routing.public());
+    let newest = missed.into_iter().take(3);
+    let receipts = newest.flat_map(|(_, handle, id, place)| {
+        RelayReceipt::make(&[(id, place)], handle, &stranger, u32::MAX / 2, 1)
+    });
+    receipts.map(|receipt| in_the_name_of(&receipt, name)).collect()
+}
+
+/// The receipt's frame with another relay's name in it.
+fn in_the_name_of(receipt: &RelayReceipt, relay: Key8) -> Bytes {
+    let mut bytes = receipt.bytes().to_vec();
+    bytes[2..10].copy_from_slice(&relay.0);
+    Frame::Receipt(bytes.into()).encode()
 }
 
 /// Keeps a copy of what was sent, for later.
@@ -257,9 +321,8 @@ fn forged_receipt(world: &World, chance: &mut Chance, victim: HostId) -> Option<
     let receipt = RelayReceipt::make(&items, handle, &stranger, u32::MAX / 2, 1)
         .into_iter()
         .next()?;
-    let mut bytes = receipt.bytes().to_vec();
-    bytes[2..10].copy_from_slice(&Key8::of_key(&relay.identity.routing.public()).0);
-    Some(Frame::Receipt(bytes.into()).encode())
+    let name = Key8::of_key(&relay.identity.routing.public());
+    Some(in_the_name_of(&receipt, name))
 }
 
 /// A plain copy of a real frame, to anybody. It may have an effect; every other rule still holds.

@@ -259,11 +259,9 @@ fn plant(json: bool, only: Option<String>) -> Done {
     let mut all_caught = true;
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    for (name, flaws) in planted::all() {
-        if only.as_deref().is_some_and(|only| only != name) {
-            continue;
-        }
-        let caught = planted::hunt(name, flaws, planted::SEEDS_MAX);
+    let mut bugs = planted::all().to_vec();
+    bugs.retain(|(name, _)| only.as_deref().is_none_or(|only| only == *name));
+    for caught in planted::hunt_all(&bugs, planted::SEEDS_MAX) {
         all_caught &= caught.caught;
         writeln!(io::stdout(), "{}", serde_json::to_string(&caught)?)?;
     }

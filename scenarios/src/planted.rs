@@ -8,6 +8,9 @@ use crate::storm;
 use crate::trace::Trace;
 use aidmesh_core::machine::open::Flaws;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A planted bug that survives that many seeds has survived.
 pub const SEEDS_MAX: u64 = 200;
@@ -61,11 +64,36 @@ pub fn all() -> [(&'static str, Flaws); 10] {
     })
 }
 
-/// Runs seeds from 1 until one shows the bug.
+/// Threads that hunt.
+const THREADS: usize = 2;
+
+/// Hunts several bugs at once; the results are in their order, whatever the threads did.
+pub fn hunt_all(bugs: &[(&'static str, Flaws)], seeds_max: u64) -> Vec<Caught> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let at = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some((name, flaws)) = bugs.get(at)
+                {
+                    let caught = hunt(name, *flaws, seeds_max);
+                    found.lock().expect("no hunt panics").insert(at, caught);
+                }
+            });
+        }
+    });
+    let found = found.into_inner().expect("no hunt panics");
+    found.into_values().collect()
+}
+
+/// Runs seeds from 1 until one shows the bug: breaks a rule with it, and none without it.
 pub fn hunt(name: &'static str, flaws: Flaws, seeds_max: u64) -> Caught {
+    let violation = |seed, flaws| storm::run(seed, flaws, Trace::default()).violation;
     let found = (1..=seeds_max).find_map(|seed| {
-        let outcome = storm::run(seed, flaws, Trace::default());
-        outcome.violation.map(|violation| (seed, violation.invariant))
+        let invariant = violation(seed, flaws)?.invariant;
+        let clean = violation(seed, Flaws::default()).is_none();
+        clean.then_some((seed, invariant))
     });
     Caught {
         name,

@@ -319,5 +319,8 @@ impl Storm {
         for _ in 0..4 {
             hostile::attack(&mut self.world, &mut chance);
         }
+        if chance.percent(40) {
+            hostile::swallow(&mut self.world, &mut chance);
+        }
     }
 }

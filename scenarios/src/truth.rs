@@ -9,6 +9,7 @@
 //! | nothing acknowledged is lost | own stored entries against the disk after each crash and at the end |
 //! | only the entitled read | each opened entry against what its sender knew when sealing ([`readers`]) |
 //! | sealed late, one place once | each sealed entry and each `Transmit` ([`wire`]) |
+//! | kept as long as signed | each row that a relay deletes ([`kept`]) |
 //! | everything arrives after healing | at the end of a run ([`end`]) |
 //!
 //! It reads no private field of a machine: rows by their documented keys, frames by their layout, and
@@ -16,6 +17,7 @@
 
 pub mod end;
 mod evidence;
+mod kept;
 mod readers;
 mod wire;
 
@@ -118,6 +120,8 @@ pub struct Truth {
     slots: BTreeMap<Slot, (ThreadId, HostId)>,
     presses: BTreeSet<(Key, Person, Press)>,
     wire: wire::Seen,
+    /// Rows of carried items that a relay owes, and world time of their arrival.
+    owed: BTreeMap<(HostId, Vec<u8>), u64>,
     /// Command whose batch is being watched for chunks.
     watched: Option<(HostId, Key)>,
 }
@@ -169,6 +173,7 @@ impl Truth {
                 (Some(b'p'), Some(_)) if key.len() == 25 => self.on_entry_row(world, host, key),
                 (Some(b'e'), Some(value)) if key.len() == 26 => self.on_envelope_row(world, host, key, value),
                 (Some(b'c'), Some(_)) if key.len() == 30 => self.on_chunk_row(host, key),
+                (Some(b'm'), value) => self.on_carried_row(world, host, key, value),
                 _ => {}
             }
         }

@@ -329,8 +329,9 @@ impl Machine {
             })
             .unwrap_or(Ok(()))?;
         }
-        if self.mailbox.next_expiry().is_some_and(|at| at <= mono) {
-            self.mailbox.expire(self.mailbox_now(), &mut self.tx.batch);
+        let kept = self.mailbox_now();
+        if self.mailbox.next_expiry().is_some_and(|at| at <= kept.mono) {
+            self.mailbox.expire(kept, &mut self.tx.batch);
         }
         let links: Vec<LinkId> = self.sessions.keys().copied().collect();
         for link in links {

@@ -13,6 +13,7 @@ use aidmesh_core::envelope::Class;
 use aidmesh_core::id::ThreadId;
 use aidmesh_core::machine::command::{Command, EntryRef, LayerData, Outgoing};
 use aidmesh_core::machine::event::Event;
+use aidmesh_core::machine::input::Input;
 use bytes::Bytes;
 
 impl Storm {
@@ -29,7 +30,8 @@ impl Storm {
             61..=66 => self.reunite(),
             67..=72 if weather.flaps => self.flap(),
             73..=75 if weather.deaf => self.deafen(),
-            76..=77 if weather.wrong_clocks => self.jump_clock(),
+            76 if weather.wrong_clocks => self.jump_clock(),
+            77 if weather.wrong_clocks => self.jump_relay_clock(),
             78 if weather.sleeps => self.nap(),
             79..=80 | 96..=98 if weather.rebuilds => self.rebuild(),
             81 if weather.rebuilds => self.backup(),
@@ -232,6 +234,20 @@ impl Storm {
         self.world.counters.clock_jumps += 1;
     }
 
+    /// Somebody sets a relay's wall clock wrong, or right again. It is off by more than an item is kept,
+    /// and by less than certificates are valid, so only what wrongly follows the wall goes wrong.
+    fn jump_relay_clock(&mut self) {
+        let Some(&relay) = self.chance.pick(&self.relays) else {
+            return;
+        };
+        let days = *self.chance.pick(&[40, 40, -40, 0]).unwrap_or(&0);
+        self.world.hosts[relay].clock.offset_ms = days * 24 * 3_600_000;
+        self.world.counters.clock_jumps += 1;
+        if self.world.hosts[relay].is_awake() {
+            self.world.give(relay, Input::Wake);
+        }
+    }
+
     fn nap(&mut self) {
         let Some(&host) = self.chance.pick(&self.members) else {
             return;
@@ -263,6 +279,17 @@ impl Storm {
         let empty = self.chance.percent(40);
         if self.world.rebuild(host, empty) {
             self.org.introduce(&mut self.world, host);
+        }
+        self.write_at_once(host);
+    }
+
+    /// Its people notice nothing and go on writing, before any neighbour can tell what was lost.
+    fn write_at_once(&mut self, host: HostId) {
+        for thread in self.threads.clone() {
+            for n in 0..3 {
+                let text = format!("after the restore {n} {}", self.world.now_us);
+                self.send(host, thread, Class::Text, Outgoing::Note(text));
+            }
         }
     }
 

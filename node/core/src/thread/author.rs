@@ -93,6 +93,10 @@ impl Thread {
         class: Class,
         object: Object,
     ) -> Result<OpId, CommandError> {
+        if self.is_stale(ctx.dev()) {
+            // this life may have used the next number already (N4)
+            return Err(CommandError::Refused("this store was restored".into()));
+        }
         let mut counters = self.own_counters(ctx, slot)?;
         let (log, seq) = match object {
             Object::Head(_) => (Log::Heads, counters.head),
