@@ -120,6 +120,12 @@ impl Thread {
         }
     }
 
+    /// The slot is that of an own life of which this store does not remember all.
+    pub(super) fn in_forgotten_life(&self, ctx: &Ctx<'_>, slot: Slot) -> bool {
+        self.stale
+            .is_some_and(|inc| Slot::of(self.id, &ctx.member.device.public(), inc) == slot)
+    }
+
     /// Whether own entries up to this number were written by what is in this store.
     pub(super) fn remembers(&self, own: Slot, seq: Seq) -> bool {
         self.loading || self.entries.contains_key(&EntryRef { slot: own, seq })

@@ -49,6 +49,10 @@ impl Thread {
 
     /// Applies evidence and tells what it changed.
     fn evidence(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, evidence: Evidence, wall: Wall) {
+        if self.in_forgotten_life(ctx, at.slot) {
+            // what others signed about this place may be about another entry
+            return;
+        }
         let Some(tracker) = self.trackers.get_mut(&at) else {
             return;
         };
