@@ -79,6 +79,17 @@ impl Chunks {
         self.held.extend(&other.held);
     }
 
+    /// What fits into a bitmap on the wire; the rest of a very ragged one is said when it is whole.
+    pub fn for_wire(&self) -> Chunks {
+        let runs = self.held.runs().iter().take(limits::RUNS_PER_BITMAP / 2);
+        let mut held = SeqSet::new();
+        runs.for_each(|(low, high)| held.extend(&SeqSet::interval(*low, *high)));
+        Chunks {
+            total: self.total,
+            held,
+        }
+    }
+
     fn write(&self, w: &mut Writer) {
         let runs = self.held.runs();
         let runs = &runs[..runs.len().min(limits::RUNS_PER_BITMAP / 2)];

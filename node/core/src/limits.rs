@@ -205,8 +205,11 @@ const _: () = assert!(ENVELOPE_BYTES as u64 <= INBOX_BYTES_PER_H);
 const _: () =
     assert!(REFUSE_BULK_PERCENT < REFUSE_VOICE_PERCENT && REFUSE_VOICE_PERCENT < REFUSE_TEXT_PERCENT);
 
-/// Largest ratchet tree inside a Welcome: about 18 members with X-Wing.
+/// Largest ratchet tree inside a Welcome.
 pub const TREE_INLINE_BYTES: usize = 48 * 1024;
+/// Members of an X-Wing thread, so that its tree fits into [`TREE_INLINE_BYTES`] (about 2.6 kB a leaf
+/// (measured: 22.4 kB at 8 members)).
+pub const XWING_MEMBERS: usize = 17;
 /// Epoch nodes whose keys a device holds of one thread.
 pub const NODES_PER_THREAD: usize = 4096;
 /// Views of a neighbour's threads that are kept after its link went down.

@@ -174,7 +174,8 @@ impl Machine {
             ),
             None => 0,
         };
-        let restored = last + 1 != self.cfg.generation;
+        // equal: the last opening wrote its row and ended before the host counted it
+        let restored = last + 1 != self.cfg.generation && last != self.cfg.generation;
         self.tx
             .batch
             .put(table::schema(), table::SCHEMA.to_le_bytes().to_vec());

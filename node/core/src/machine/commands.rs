@@ -158,6 +158,10 @@ impl Machine {
         if !may_add(mine.role, kind, role) || self.lease_expired()? {
             return Err(CommandError::Forbidden);
         }
+        let members = thread.membership.members.len();
+        if Suite::from_u16(suite) == Some(Suite::XWing) && members >= crate::limits::XWING_MEMBERS {
+            return Err(CommandError::Full("members of a post-quantum thread"));
+        }
         let package = self.tx.get(store, &table::package_of(dev, suite))?;
         let package = package.ok_or(CommandError::UnknownDevice)?;
         let slot = mine.slot;
@@ -334,8 +338,15 @@ fn seal_layers(
             .then(|| FileName::new(&data.name))
             .transpose()
             .map_err(invalid)?;
+        // a chunk of digest or beats travels with the alarm and must fit its class
+        let small = ChunkSize::from_code(3).map_err(invalid)?;
+        let size = if layer <= Layer::BEATS {
+            small
+        } else {
+            ChunkSize::LARGEST
+        };
         let chunks = sealer
-            .layer(layer, name, ChunkSize::LARGEST, &data.bytes)
+            .layer(layer, name, size, &data.bytes)
             .map_err(|_| CommandError::Invalid("a layer is empty, too large or given twice"))?;
         sealed.push((layer, chunks));
     }

@@ -21,8 +21,9 @@ pub struct Config {
     pub part: Part,
     /// Bytes kept for others at most.
     pub carry_bytes: u64,
-    /// How often this store was opened, counted by the host *outside* the store, from 1. A store
-    /// that is behind was restored or rebuilt, and must not write in its old places (PROTOCOL N4).
+    /// How often this store was opened, this time included, counted by the host *outside* the store,
+    /// from 1. The host counts an opening once its first batch is durable. A store that is behind was
+    /// restored or rebuilt, and must not write in its old places (PROTOCOL N4).
     pub generation: u64,
 }
 

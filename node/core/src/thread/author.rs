@@ -483,12 +483,16 @@ impl Thread {
         let mut newest: Vec<_> = self.objects.iter().map(|(id, o)| (o.entry, *id)).collect();
         newest.sort_by_key(|(entry, _)| std::cmp::Reverse(self.entries.get(entry).map(|m| m.stored_ms)));
         newest.truncate(limits::OBJECTS_PER_HEAD);
-        let told = self
-            .blobs
-            .0
-            .iter()
-            .filter(|((object, _), _)| newest.iter().any(|(_, id)| id == object));
-        Blobs(told.map(|(key, chunks)| (*key, chunks.clone())).collect())
+        let mut told = Blobs::new();
+        for (_, id) in newest {
+            let layers = self.blobs.0.range((id, 0)..=(id, u8::MAX));
+            let layers: Vec<_> = layers.map(|(key, chunks)| (*key, chunks.for_wire())).collect();
+            if told.0.len() + layers.len() > limits::OBJECTS_PER_BLOBS {
+                break;
+            }
+            told.0.extend(layers);
+        }
+        told
     }
 
     /// Tells that the thread stopped or goes on, when that changed.

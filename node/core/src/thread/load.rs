@@ -178,7 +178,6 @@ impl Thread {
     }
 
     fn load_entries(&mut self, ctx: &mut Ctx<'_>) -> Result<(), ReadError> {
-        let own = self.me(ctx.dev()).map(|(slot, _)| slot);
         let all = rows(ctx.store, &table::entry_all(self.id))?;
         let mut bodies = Vec::new();
         for (key, row) in all {
@@ -195,8 +194,17 @@ impl Thread {
         for slot in slots {
             self.advance_chain(ctx, slot);
         }
-        for (at, _) in bodies.iter().filter(|(at, _)| Some(at.slot) == own) {
-            self.track(ctx, *at);
+        for (at, _) in bodies.iter().filter(|(at, _)| self.is_own(at.slot)) {
+            // an author's clock does not go back over a restart
+            *ctx.hlc = (*ctx.hlc).max(self.entries[at].hlc);
+        }
+        let own: Vec<EntryRef> = bodies
+            .iter()
+            .map(|(at, _)| *at)
+            .filter(|at| self.is_own(at.slot))
+            .collect();
+        for at in own {
+            self.track(ctx, at);
         }
         for (at, encoded) in bodies {
             let Some(author) = self.slots.get(&at.slot).map(|a| a.dev) else {

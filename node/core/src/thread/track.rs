@@ -7,9 +7,10 @@ use crate::blobs::{Blobs, Chunks};
 use crate::clinical::Body;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::delivery::{Change, Evidence, Recipient, Tracker};
-use crate::directory::What;
+use crate::directory::{Role, Roles, What};
 use crate::entry::{Entry, FLAG_LEASE_EXPIRED, Kind};
 use crate::envelope::Place;
+use crate::group::control::History;
 use crate::id::{Dev, Handle, Key8, Slot};
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
@@ -30,21 +31,48 @@ impl Thread {
             return;
         }
         let (class, stored) = (meta.class, Wall(meta.stored_ms));
-        let me = ctx.dev();
-        let recipients = self.membership.members.iter().filter(|(dev, _)| **dev != me);
-        let recipients = recipients.map(|(dev, m)| Recipient {
-            dev: *dev,
-            person: self.slots.get(&m.slot).map(|a| a.cert.person),
-            role: Some(1 << (m.role as u16)),
-            name: self
-                .slots
-                .get(&m.slot)
-                .map_or_else(String::new, |a| a.cert.name.as_str().to_owned()),
-            asked: true,
-        });
-        let tracker = Tracker::new(class, class.ttl(), recipients.collect());
+        let tracker = Tracker::new(class, class.ttl(), self.recipients(ctx.dev(), at));
         self.trackers.insert(at, tracker);
-        self.evidence(ctx, at, Evidence::Committed, stored);
+        // over a restart the deadline goes on: what the wall clock says of the time since, if it is sane
+        let since_ms = ctx.now.wall.0.saturating_sub(stored.0);
+        let mono = Instant(ctx.now.mono.0.saturating_sub(since_ms.saturating_mul(1000)));
+        let Some(tracker) = self.trackers.get_mut(&at) else {
+            return;
+        };
+        let mut changes = tracker.apply(Evidence::Committed, Now { mono, wall: stored });
+        changes.extend(tracker.advance(ctx.now.mono));
+        self.tell(ctx, at, changes);
+    }
+
+    /// To whom an own entry goes: the members, and former ones who signed that they opened it.
+    fn recipients(&self, me: Dev, at: EntryRef) -> Vec<Recipient> {
+        let members = self
+            .membership
+            .members
+            .iter()
+            .map(|(dev, m)| (*dev, m.slot, Some(m.role)));
+        let former = self
+            .heads
+            .iter()
+            .filter(|(_, h)| h.head.open.contains(at.slot, Log::Content, at.seq));
+        let former = former.filter_map(|(slot, _)| self.slots.get(slot).map(|a| (a.dev, *slot, None)));
+        let mut all: Vec<_> = members.chain(former).filter(|(dev, ..)| *dev != me).collect();
+        all.sort_by_key(|(dev, _, role)| (*dev, role.is_none()));
+        all.dedup_by_key(|(dev, ..)| *dev);
+        all.into_iter()
+            .map(|(dev, slot, role)| self.recipient(dev, slot, role))
+            .collect()
+    }
+
+    fn recipient(&self, dev: Dev, slot: Slot, role: Option<Role>) -> Recipient {
+        let author = self.slots.get(&slot);
+        Recipient {
+            dev,
+            person: author.map(|a| a.cert.person),
+            role: role.map(|role| Roles::of(&[role]).0),
+            name: author.map_or_else(String::new, |a| a.cert.name.as_str().to_owned()),
+            asked: true,
+        }
     }
 
     /// Applies evidence and tells what it changed.
@@ -313,7 +341,19 @@ impl Thread {
     pub(super) fn members_changed(&mut self, ctx: &mut Ctx<'_>) {
         let gone: Vec<(Dev, u32)> = self.membership.valid_removes.values().copied().collect();
         let own: Vec<EntryRef> = self.trackers.keys().copied().collect();
+        let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
         for at in own {
+            let sealed_for = self.entries.get(&at).and_then(|m| self.rosters.get(&m.node));
+            let was = |dev: &Dev| sealed_for.is_some_and(|roster| roster.contains_key(dev));
+            let now = self.recipients(ctx.dev(), at).into_iter();
+            let joined: Vec<Recipient> = now.filter(|r| all || was(&r.dev)).collect();
+            for recipient in joined {
+                let Some(tracker) = self.trackers.get_mut(&at) else {
+                    continue;
+                };
+                let changes = tracker.add_recipient(recipient, ctx.now.mono);
+                self.tell(ctx, at, changes);
+            }
             for (dev, inc) in &gone {
                 self.evidence(ctx, at, Evidence::Removed { dev: *dev, inc: *inc }, ctx.now.wall);
             }
