@@ -218,16 +218,14 @@ fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<
 fn storms(first: u64, seeds: u64, json: bool) -> Done {
     let report = report::storm(first, seeds);
     let mut out = io::stdout();
-    if let Some(first) = &report.first_violation
-        && !json
-    {
+    for found in report.found.iter().filter(|_| !json) {
         let report::First {
             seed,
             invariant,
             what,
             at_s,
             replay,
-        } = first;
+        } = found;
         writeln!(out, "seed {seed} at {at_s} s breaks a rule: {invariant}: {what}")?;
         writeln!(out, "replay: {replay}")?;
     }

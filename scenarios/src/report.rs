@@ -6,6 +6,7 @@
 
 use crate::storm::{self, Outcome};
 use crate::trace::{Trace, hex};
+use crate::truth::Violation;
 use aidmesh_core::machine::open::Flaws;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -71,6 +72,9 @@ pub struct Report {
     pub events_per_s: u64,
     /// The violation with the lowest seed.
     pub first_violation: Option<First>,
+    /// All of them, by seed; one line each for people.
+    #[serde(skip)]
+    pub found: Vec<First>,
     /// Seeds with the hybrid post-quantum suite.
     pub xwing_seeds: u64,
     /// Longest virtual time from healing until all was there, seconds.
@@ -139,24 +143,27 @@ fn summed(first: u64, seeds: u64, outcomes: &[Outcome], events_per_s: u64) -> Re
         totals.sleeps += c.sleeps;
         totals.leaks_tried += c.leaks_tried;
     }
-    let bad = || outcomes.iter().filter_map(|o| Some((o, o.violation.as_ref()?)));
+    let bad = outcomes.iter().filter_map(|o| Some((o, o.violation.as_ref()?)));
+    let told = |(outcome, violation): (&Outcome, &Violation)| First {
+        seed: outcome.seed,
+        invariant: violation.invariant,
+        what: violation.what.clone(),
+        at_s: violation.at_us / 1_000_000,
+        replay: replay(outcome.seed),
+    };
+    let found: Vec<First> = bad.map(told).collect();
     let virtual_us: u64 = outcomes.iter().map(|o| o.virtual_us).sum();
     Report {
         schema: "aidmesh.storm/1",
         seeds,
         first_seed: first,
-        violations: bad().count() as u64,
+        violations: found.len() as u64,
         counters: totals,
         trace_hash: hex(&hasher.finalize().as_bytes()[..16]),
         virtual_hours: (virtual_us as f64 / 3.6e7).round() / 100.0,
         events_per_s,
-        first_violation: bad().next().map(|(outcome, violation)| First {
-            seed: outcome.seed,
-            invariant: violation.invariant,
-            what: violation.what.clone(),
-            at_s: violation.at_us / 1_000_000,
-            replay: replay(outcome.seed),
-        }),
+        first_violation: found.first().cloned(),
+        found,
         xwing_seeds: outcomes.iter().filter(|o| o.xwing).count() as u64,
         converged_s_max: outcomes.iter().filter_map(|o| o.converged_us).max().unwrap_or(0) / 1_000_000,
     }

@@ -16,6 +16,8 @@ impl Storm {
         self.world.disks.fail_permille = 0;
         self.world.disks.delay_us_max = 5_000;
         self.later.clear();
+        // a card that a crash swallowed is waited for no longer
+        self.joining.clear();
         self.parted.clear();
         for host in 0..self.world.hosts.len() {
             if let Some(until) = self.world.hosts[host].asleep_until {
@@ -60,15 +62,23 @@ impl Storm {
         }
     }
 
-    /// A device whose store was restored says so and is added again by a person.
+    /// A device whose store was restored says so and is added again by a person, after somebody who
+    /// has the right to it removed the life that it forgot.
     fn add_restored(&mut self) {
         for thread in self.threads.clone() {
-            let founder = self.world.truth.threads[&thread].founder;
             for host in self.members.clone() {
                 if self.must_be_added(thread, host) && !self.joining.iter().any(|j| j.0 == host) {
+                    let founder = self.world.truth.threads[&thread].founder;
                     let dev = self.dev(host);
-                    let _ = self.world.command(founder, Command::Remove { thread, dev });
-                    self.join(host, thread, founder);
+                    let mut others = self.members.clone();
+                    others.retain(|other| *other != host);
+                    let removed = others.into_iter().any(|other| {
+                        let answer = self.world.command(other, Command::Remove { thread, dev });
+                        matches!(answer, Some(Ok(_)))
+                    });
+                    if removed {
+                        self.join(host, thread, founder);
+                    }
                 }
             }
         }

@@ -204,6 +204,30 @@ impl Ops {
         judge::Court::new(self, keys).run()
     }
 
+    /// Whether an op of the member `dev` would count, said now, with all that `now` judged in its past.
+    pub fn would_count(&self, keys: Keys<'_>, now: &Membership, dev: Dev, act: &Act) -> bool {
+        let Some(member) = now.members.get(&dev) else {
+            return false;
+        };
+        let (counter, cursors) = now.next_op(member.slot);
+        // no signed object has this id: it only marks the op among the others
+        let id = OpId([0; 16]);
+        let op = Op {
+            counter,
+            act: act.clone(),
+            cursors,
+        };
+        let said = Held {
+            slot: member.slot,
+            author: member.device_key,
+            op,
+        };
+        let mut ops = self.clone();
+        ops.places.entry((said.slot, counter)).or_default().insert(id);
+        ops.held.insert(id, said);
+        ops.membership(keys).counts.contains(&id)
+    }
+
     /// Places that an op waits for: what its cursors name, and its author's op before it.
     fn waits_for(held: &Held) -> BTreeSet<(Slot, u32)> {
         let mut places: BTreeSet<_> = held.op.cursors.iter().copied().collect();

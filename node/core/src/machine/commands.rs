@@ -159,6 +159,9 @@ impl Machine {
             return Err(CommandError::Forbidden);
         }
         let members = thread.membership.members.len();
+        if members >= crate::limits::MEMBERS {
+            return Err(CommandError::Full("members of a thread"));
+        }
         if Suite::from_u16(suite) == Some(Suite::XWing) && members >= crate::limits::XWING_MEMBERS {
             return Err(CommandError::Full("members of a post-quantum thread"));
         }
@@ -193,15 +196,9 @@ impl Machine {
 
     fn remove(&mut self, store: &dyn Read, id: ThreadId, dev: Dev) -> Result<(), CommandError> {
         with_thread!(self, store, id, |thread, ctx| {
-            let before = thread.membership.valid_removes.len();
             thread.remove(ctx, dev, Why::Unsaid)?;
-            let counted = thread.membership.valid_removes.len() > before;
             thread.settle(ctx);
-            if counted {
-                Ok(())
-            } else {
-                Err(CommandError::Forbidden)
-            }
+            Ok(())
         })
         .unwrap_or(Err(CommandError::UnknownThread))
     }

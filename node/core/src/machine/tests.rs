@@ -539,6 +539,27 @@ fn a_removed_device_opens_nothing_sealed_later() {
 }
 
 #[test]
+fn a_forbidden_removal_is_refused_and_writes_nothing() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    let nurse = table.seat(&Org1::new(), 4, Part::Member, Some(Role::Nurse));
+    for (who, role) in [(doctor, Role::Cardiologist), (nurse, Role::Nurse)] {
+        table.add(medic, who, thread, role);
+        table.connect(medic, who);
+    }
+    table.pass(10_000);
+    let stored = table.boxes[nurse].store.clone();
+    let dev = table.dev(doctor);
+    let answer = table.try_command(nurse, Command::Remove { thread, dev });
+    assert_eq!(answer.err(), Some(CommandError::Forbidden));
+    assert_eq!(table.boxes[nurse].store, stored);
+    let dev = table.dev(nurse);
+    table.command(doctor, Command::Remove { thread, dev });
+    table.pass(10_000);
+    let view = table.boxes[medic].machine.view(thread).unwrap();
+    assert_eq!((view.members.len(), view.stopped), (2, None));
+}
+
+#[test]
 fn everything_is_there_again_after_a_restart() {
     let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
     table.add(medic, doctor, thread, Role::Cardiologist);

@@ -440,9 +440,12 @@ impl Thread {
             .get(&dev)
             .map(|m| m.inc)
             .ok_or(CommandError::UnknownDevice)?;
-        self.sign_head(ctx)?;
         let as_of = self.head;
         let act = Act::Remove { dev, inc, why, as_of };
+        if !self.would_count(ctx.dev(), &act) {
+            return Err(CommandError::Forbidden);
+        }
+        self.sign_head(ctx)?;
         self.put_op(ctx, act)?;
         Ok(())
     }

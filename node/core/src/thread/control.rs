@@ -6,7 +6,7 @@ use super::parked::Waiting;
 use super::{Author, CommitInfo, HeadInfo, Thread};
 use crate::directory::{DeviceCert, Signed};
 use crate::envelope::{Envelope, Place};
-use crate::group::control::{self, Commit, Object, Verified, key_package_hash};
+use crate::group::control::{self, Act, Commit, Object, Verified, key_package_hash};
 use crate::group::membership::Ops;
 use crate::group::mls::{key_package_info, node_id, restore_key_packages};
 use crate::id::{Dev, Kid, MsgId, NodeId, OpId, Seq, Slot};
@@ -241,6 +241,13 @@ impl Thread {
             cert: cert.clone(),
         };
         self.slots.entry(slot).or_insert(author);
+    }
+
+    /// Whether an op that a device says now counts.
+    pub(super) fn would_count(&self, dev: Dev, act: &Act) -> bool {
+        let cert = |hash: &[u8; 32]| self.packages.get(hash).map(|(_, cert)| cert.clone());
+        let ops = self.ops.as_ref();
+        ops.is_some_and(|ops| ops.would_count(&cert, &self.membership, dev, act))
     }
 
     /// Computes membership anew from the ops held.
