@@ -122,6 +122,8 @@ pub struct Truth {
     wire: wire::Seen,
     /// Rows of carried items that a relay owes, and world time of their arrival.
     owed: BTreeMap<(HostId, Vec<u8>), u64>,
+    /// Numbers that a restored store gave again after they were sealed: no word fits the new entry.
+    twice: BTreeSet<Key>,
     /// Command whose batch is being watched for chunks.
     watched: Option<(HostId, Key)>,
 }
@@ -250,6 +252,11 @@ impl Truth {
 
     fn say(&mut self, world: &World, host: HostId, thread: ThreadId, entry: EntryRef, what: &Outgoing) {
         let key = key_of(thread, entry);
+        if self.said.get(&key).is_some_and(|said| said.sealed.is_some()) {
+            // a restored store gave a number again; what was sealed stays what the others have
+            self.twice.insert(key);
+            return;
+        }
         self.watched = Some((host, key));
         let said = Said {
             author: host,

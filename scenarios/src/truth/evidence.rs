@@ -67,6 +67,7 @@ impl Truth {
         };
         let told = match state {
             State::Stored => Ok(()),
+            _ if self.twice.contains(&key) => Err("another entry has this number".to_owned()),
             State::HandedOver(n) => self.carried(world, said, *n),
             State::AtRelay { relay, q, .. } => self.at_relay(world, said, *relay, *q),
             State::Delivered(q) => delivered(world, key, said, dev, *q),
