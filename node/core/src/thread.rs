@@ -17,6 +17,7 @@ mod content;
 mod control;
 mod load;
 mod parked;
+mod proof;
 pub(crate) mod rewrap;
 mod track;
 
@@ -75,6 +76,8 @@ pub(crate) struct EntryMeta {
     pub(crate) rewrapped: bool,
     /// False while a rewrap waits for its author's signed head.
     pub(crate) verified: bool,
+    /// What ties it to its author's chain, where earlier entries may be missing.
+    pub(crate) proof: Option<proof::Proof>,
     /// When it was stored here, by this device's wall clock, ms.
     pub(crate) stored_ms: u64,
 }

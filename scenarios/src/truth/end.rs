@@ -1,12 +1,11 @@
 //! After the faults: everything that must have arrived has arrived, within a stated time.
 //!
 //! [`missing`] names the first thing that has not, so that a run can wait until nothing is missing or
-//! its deadline passes. Nothing here weakens a rule because of what happened before, with five
+//! its deadline passes. Nothing here weakens a rule because of what happened before, with four
 //! exceptions that follow from the protocol: what a restored store had lost before anybody had it stays
 //! lost; what a removed device never handed over stays with it; what it wrote after its last signed head
-//! cannot be proven to later joiners; a joiner without the right to the history is owed only what was
-//! sealed for it; and what such a device lost with its store stays lost to it, since a rewrap is proven
-//! by the whole chain of its author only, of which that device may not read all.
+//! cannot be proven to later joiners; and a joiner without the right to the history is owed only what
+//! was sealed for it.
 
 use super::{Key, Said, Truth};
 use crate::net::HostId;
@@ -144,23 +143,7 @@ fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId, membe
     let dev = world.hosts[host].dev();
     let for_it = || Some(said.sealed.as_ref()?.surely.contains(&dev?));
     let all = history == History::All && author_stays(world, key, said, members);
-    host != said.author && (all || for_it() == Some(true) && remembers(truth, world, key, said, host))
-}
-
-/// The device never lost its store, or the entry was said to the life that it has since.
-fn remembers(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
-    let Some(dev) = world.hosts[host]
-        .dev()
-        .filter(|_| world.hosts[host].rebuilt_us.is_some())
-    else {
-        return true;
-    };
-    let changes = truth.threads[&key.0].changes.iter();
-    let added = changes
-        .filter(|(_, d, added, _)| *d == dev && *added)
-        .map(|(at, ..)| *at)
-        .max();
-    added.is_none_or(|at| said.at_us > at)
+    host != said.author && (all || for_it() == Some(true))
 }
 
 /// The author's word about a member for which it was sealed.

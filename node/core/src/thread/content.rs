@@ -8,13 +8,13 @@
 //!   is kept as evidence, both are told.
 
 use super::parked::Waiting;
+use super::proof::Proof;
 use super::{EntryMeta, Item, ItemKey, REWRAP, Thread};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{Entry, Kind, chain_next, entry_hash};
 use crate::envelope::{Class, Envelope};
 use crate::group::mls::{OpenError, Opened, SealPlace};
 use crate::id::{MsgId, NodeId, Seq, Slot};
-use crate::limits;
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
@@ -39,6 +39,7 @@ pub(crate) enum Absorbed {
 const ROW_VERSION: u8 = 1;
 const ROW_REWRAPPED: u8 = 1;
 const ROW_UNVERIFIED: u8 = 2;
+const ROW_PROOF: u8 = 4;
 
 /// Flag of a payload: a rewrap.
 pub(crate) const PF_REWRAP: u8 = 1;
@@ -46,12 +47,17 @@ pub(crate) const PF_REWRAP: u8 = 1;
 /// Row of an opened entry: its meta and its bytes.
 pub(crate) fn entry_row(meta: &EntryMeta, encoded: &[u8]) -> Bytes {
     let mut w = Writer::new();
-    let flags = (u8::from(meta.rewrapped) * ROW_REWRAPPED) | (u8::from(!meta.verified) * ROW_UNVERIFIED);
+    let flags = (u8::from(meta.rewrapped) * ROW_REWRAPPED)
+        | (u8::from(!meta.verified) * ROW_UNVERIFIED)
+        | (u8::from(meta.proof.is_some()) * ROW_PROOF);
     w.u8(ROW_VERSION)
         .u8(flags)
         .u8(meta.class as u8)
         .put(&meta.node.0)
         .u48(meta.stored_ms);
+    if let Some(proof) = &meta.proof {
+        proof.write(&mut w);
+    }
     w.put(encoded);
     w.finish()
 }
@@ -64,10 +70,15 @@ pub(crate) fn read_entry_row(row: &Bytes) -> Result<(EntryMeta, Bytes), Malforme
     }
     let (flags, class) = (r.u8()?, Class::from_u8(r.u8()?)?);
     let (node, stored_ms) = (NodeId(r.array()?), r.u48()?);
+    let proof = match flags & ROW_PROOF != 0 {
+        true => Some(Proof::read(&mut r)?),
+        false => None,
+    };
     let encoded = row.slice(r.position()..);
     let mut meta = meta_of(&encoded, class, node, stored_ms);
     meta.rewrapped = flags & ROW_REWRAPPED != 0;
     meta.verified = flags & ROW_UNVERIFIED == 0;
+    meta.proof = proof;
     Ok((meta, encoded))
 }
 
@@ -83,6 +94,7 @@ pub(crate) fn meta_of(encoded: &Bytes, class: Class, node: NodeId, stored_ms: u6
         hlc: entry.as_ref().map_or(Hlc::default(), |e| e.hlc),
         rewrapped: false,
         verified: true,
+        proof: None,
         stored_ms,
     }
 }
@@ -177,9 +189,9 @@ impl Thread {
         };
         let rewrap = opened.pf & PF_REWRAP != 0;
         let plaintext = Bytes::from(opened.plaintext);
-        let encoded = if rewrap {
-            match read_rewrap(&plaintext) {
-                Ok(encoded) => encoded,
+        let (proof, encoded) = if rewrap {
+            match Proof::of_rewrap(&plaintext) {
+                Ok((proof, encoded)) => (Some(proof), encoded),
                 Err(_) => return Absorbed::Junk("rewrap does not parse"),
             }
         } else {
@@ -190,11 +202,12 @@ impl Thread {
             {
                 return Absorbed::Junk("entry in another device's slot");
             }
-            plaintext
+            (None, plaintext)
         };
         let mut meta = meta_of(&encoded, envelope.class, place.node, ctx.now.wall.0);
         meta.rewrapped = rewrap;
         meta.verified = !rewrap;
+        meta.proof = proof;
         if let Some(old) = self.entries.get(&entry_ref) {
             return self.second_at(ctx, entry_ref, old.clone(), meta, encoded, bytes);
         }
@@ -230,6 +243,7 @@ impl Thread {
             .put(table::entry(self.id, at.slot, at.seq), entry_row(&meta, encoded));
         let verified = meta.verified;
         self.entries.insert(at, meta);
+        self.anchor(ctx, at.slot);
         if verified {
             self.now_open(ctx, at, encoded);
         }
@@ -274,10 +288,14 @@ impl Thread {
         bytes: &Bytes,
     ) -> Absorbed {
         if old.hash == new.hash {
-            if new.verified && !old.verified {
+            if old.verified {
+                return Absorbed::Useless;
+            }
+            if new.verified {
                 // the author's own seal arrived after a rewrap: it needs no head
                 let meta = EntryMeta {
                     verified: true,
+                    proof: None,
                     ..old
                 };
                 ctx.batch()
@@ -285,8 +303,14 @@ impl Thread {
                 self.entries.insert(at, meta);
                 self.now_open(ctx, at, &encoded);
                 self.verify_rewraps(ctx, at.slot);
+                return Absorbed::Useless;
             }
-            return Absorbed::Useless;
+            // handed on again: what its proof lacked before may be in this one
+            if let Ok(envelope) = Envelope::decode(bytes) {
+                self.keep_envelope(ctx, &envelope, at, true, bytes);
+            }
+            self.keep_entry(ctx, at, new, &encoded);
+            return Absorbed::New;
         }
         if !new.verified {
             return Absorbed::Junk("rewrap differs from the entry");
@@ -341,38 +365,8 @@ impl Thread {
         self.chains.insert(slot, (at, chain));
     }
 
-    /// Rewraps of a slot become open once the chain over all its entries reaches its author's
-    /// newest signed head; if it reaches another value, they were not what the author wrote.
-    pub(super) fn verify_rewraps(&mut self, ctx: &mut Ctx<'_>, slot: Slot) {
-        let Some(head) = self.heads.get(&slot).map(|h| h.head.clone()) else {
-            return;
-        };
-        let (start, mut chain) = self.chains.get(&slot).copied().unwrap_or_default();
-        if start >= head.seq {
-            return;
-        }
-        let mut waiting = Vec::new();
-        for seq in start + 1..=head.seq {
-            let at = EntryRef { slot, seq };
-            let Some(meta) = self.entries.get(&at) else { return };
-            chain = chain_next(&chain, &meta.hash);
-            if !meta.verified {
-                waiting.push(at);
-            }
-        }
-        if waiting.is_empty() {
-            return;
-        }
-        if chain != head.chain {
-            waiting.into_iter().for_each(|at| self.drop_rewrap(ctx, at));
-            return;
-        }
-        for at in waiting {
-            self.verified_now(ctx, at);
-        }
-    }
-
-    fn verified_now(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
+    /// An entry that its author's signed head proves is open.
+    pub(super) fn verified_now(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
         let key = table::entry(self.id, at.slot, at.seq);
         let Ok(Some(row)) = ctx.tx.get(ctx.store, &key) else {
             return;
@@ -381,12 +375,15 @@ impl Thread {
             return;
         };
         meta.verified = true;
+        if let Some(proof) = &mut meta.proof {
+            proof.done();
+        }
         ctx.batch().put(key, entry_row(&meta, &encoded));
         self.entries.insert(at, meta);
         self.now_open(ctx, at, &encoded);
     }
 
-    fn drop_rewrap(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
+    pub(super) fn drop_rewrap(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
         self.entries.remove(&at);
         self.items.remove(&(REWRAP, at.slot, at.seq));
         ctx.batch().delete(table::entry(self.id, at.slot, at.seq));
@@ -395,14 +392,4 @@ impl Thread {
             *set = set.minus(&crate::ranges::SeqSet::interval(at.seq, at.seq));
         }
     }
-}
-
-/// Plaintext of a rewrap: `chain_{n-1} 32 | k varint, k x hash 32 | entry`. The chain is computed
-/// from the entries themselves, so the hashes are read past; they serve receivers with erased ones.
-fn read_rewrap(plaintext: &Bytes) -> Result<Bytes, Malformed> {
-    let mut r = Reader::new(plaintext);
-    r.take(32)?;
-    let k = r.count(limits::HOLES_PER_LOG)?;
-    r.take(32 * k)?;
-    Ok(plaintext.slice(r.position()..))
 }

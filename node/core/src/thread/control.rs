@@ -202,6 +202,7 @@ impl Thread {
                 if self.most_opened_what_is_forgotten(ctx.dev()) {
                     self.forgot(ctx);
                 }
+                self.anchor(ctx, slot);
                 self.verify_rewraps(ctx, slot);
                 self.head_evidence(ctx, slot);
                 self.rewrap_needed(ctx);

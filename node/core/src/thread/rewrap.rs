@@ -9,9 +9,10 @@
 use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};
 use crate::codec::Writer;
-use crate::entry::chain_next;
+use crate::envelope::Class;
 use crate::group::control::History;
 use crate::id::{Dev, NodeId, Slot};
+use crate::limits;
 use crate::machine::command::{CommandError, EntryRef};
 use crate::machine::ctx::Ctx;
 use crate::ranges::Log;
@@ -152,11 +153,7 @@ impl Thread {
         let could = roster.is_some_and(|r| r.contains_key(&dev));
         let may_still = roster.is_some_and(|r| r.get(&dev).copied() == self.incarnation_of(slot));
         let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
-        let everybody = roster.is_some_and(|r| {
-            self.head_roster()
-                .is_some_and(|head| head.keys().all(|d| r.contains_key(d)))
-        });
-        if !(all || could && everybody) {
+        if !(all || could && self.is_for_all(meta.node)) {
             return None;
         }
         let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
@@ -182,20 +179,29 @@ impl Thread {
         let Some((meta, encoded)) = row.and_then(|r| read_entry_row(&r).ok()) else {
             return Ok(());
         };
-        let Some(before) = self.chain_before(at) else {
+        let Some(proof) = self.proof_of(ctx, at) else {
             return Ok(());
         };
         let mut w = Writer::new();
-        w.put(&before).count(0).put(&encoded);
+        proof.write(&mut w);
+        w.put(&encoded);
+        // no carrier takes a longer alarm
+        let long = encoded.len() + proof.hashes_len() + limits::ALARM_SEAL_BYTES > limits::ALARM_BYTES;
+        let class = match long {
+            true => meta.class.max(Class::Clinical),
+            false => meta.class,
+        };
         self.made_rewraps.insert((super::REWRAP, at.slot, at.seq));
-        self.seal_entry(ctx, at, meta.class, PF_REWRAP, &w.finish(), None)
+        self.seal_entry(ctx, at, class, PF_REWRAP, &w.finish(), None)
     }
 
-    /// Chain over the author's entries before this one; `None` if one of them is not here.
-    fn chain_before(&self, at: EntryRef) -> Option<[u8; 32]> {
-        let before = (1..at.seq).map(|seq| self.entries.get(&EntryRef { slot: at.slot, seq }));
-        before
-            .map(|m| m.map(|m| m.hash))
-            .try_fold([0u8; 32], |chain, hash| Some(chain_next(&chain, &hash?)))
+    /// Whether an entry that was sealed on `node` may be handed to all members of today.
+    pub(super) fn is_for_all(&self, node: NodeId) -> bool {
+        let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
+        let could = |r: &super::Roster| {
+            self.head_roster()
+                .is_some_and(|head| head.keys().all(|d| r.contains_key(d)))
+        };
+        all || self.rosters.get(&node).is_some_and(could)
     }
 }
