@@ -309,8 +309,8 @@ impl Storm {
             return false;
         };
         let dev = self.dev(host);
-        let last = intent.changes.iter().rfind(|(_, d, ..)| *d == dev);
-        intent.founder == host || last.is_some_and(|(_, _, added, _)| *added)
+        let last = intent.changes.iter().rfind(|c| c.dev == dev);
+        intent.founder == host || last.is_some_and(|c| c.added)
     }
 
     fn attack(&mut self) {

@@ -54,6 +54,12 @@ pub(crate) fn line(world: &World, host: HostId, event: &Event) -> Option<String>
             state,
             marks,
         } => word(world, &title(world, *thread, *entry), *dev, state, marks),
+        Event::Moved { from, to, .. } => {
+            format!(
+                "entry {}/{} goes on as {}/{}",
+                from.slot, from.seq, to.slot, to.seq
+            )
+        }
         Event::SendingStopped { thread, why } => format!("seals nothing in thread {thread}: {why:?}"),
         Event::SendingResumed { thread } => format!("seals again in thread {thread}"),
         Event::Equivocation { slot, seq, .. } => format!("two authentic entries at {slot}/{seq}"),

@@ -64,6 +64,10 @@ pub struct Said {
     pub layers: BTreeMap<u8, u32>,
     /// The blob.
     pub object: Option<Object8>,
+    /// Tells an entry again that moved to another place.
+    pub salt: [u8; 16],
+    /// Its place in its author's next life.
+    pub moved: Option<Key>,
     /// How it was sealed.
     pub sealed: Option<Sealed>,
 }
@@ -90,8 +94,23 @@ pub struct Intent {
     pub founder: HostId,
     /// What joiners may read.
     pub history: History,
-    /// (world time, device, added or removed, by whom).
-    pub changes: Vec<(u64, Dev, bool, HostId)>,
+    /// In the order of commands.
+    pub changes: Vec<Change>,
+}
+
+/// A person added or removed a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// World time of the command.
+    pub at_us: u64,
+    /// Whom.
+    pub dev: Dev,
+    /// Added, not removed.
+    pub added: bool,
+    /// Whose command it was.
+    pub by: HostId,
+    /// That device was told that it is stored; else a crash may have taken it back.
+    pub stored: bool,
 }
 
 /// What a device was last seen to know of a thread's members.
@@ -108,6 +127,14 @@ enum Press {
     Answer(Act),
 }
 
+/// What a command meant, until its author is told that it is stored.
+#[derive(Clone, Copy, Debug)]
+enum Meant {
+    Entry(Key),
+    /// Thread, and which of its changes.
+    Change(ThreadId, usize),
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Truth {
@@ -115,17 +142,18 @@ pub struct Truth {
     pub said: BTreeMap<Key, Said>,
     /// All threads.
     pub threads: BTreeMap<ThreadId, Intent>,
-    pending: BTreeMap<(HostId, u32, u64), (u64, Option<Key>)>,
+    pending: BTreeMap<(HostId, u32, u64), (u64, Option<Meant>)>,
     knows: BTreeMap<(HostId, ThreadId), Knows>,
     slots: BTreeMap<Slot, (ThreadId, HostId)>,
     presses: BTreeSet<(Key, Person, Press)>,
     wire: wire::Seen,
     /// Rows of carried items that a relay owes, and world time of their arrival.
     owed: BTreeMap<(HostId, Vec<u8>), u64>,
-    /// Numbers that a restored store gave again after they were sealed: no word fits the new entry.
-    twice: BTreeSet<Key>,
+    /// Entries whose number a restored store gave again after it was sealed: no word fits them, until
+    /// they have a place in their author's next life.
+    twice: BTreeMap<Key, Said>,
     /// Command whose batch is being watched for chunks.
-    watched: Option<(HostId, Key)>,
+    watched: Option<(HostId, Meant)>,
 }
 
 impl Truth {
@@ -163,16 +191,16 @@ impl Truth {
     /// All outputs of a command are out: `Stored` may come once the last batch so far is durable.
     pub fn after_command(&mut self, world: &World, host: HostId, made: &Made) {
         let h = &world.hosts[host];
-        let key = self.watched.take().map(|(_, key)| key);
+        let meant = self.watched.take().map(|(_, meant)| meant);
         self.pending
-            .insert((host, h.life, made.command), (h.submitted, key));
+            .insert((host, h.life, made.command), (h.submitted, meant));
     }
 
     /// A machine hands out a batch.
     pub fn on_batch(&mut self, world: &mut World, host: HostId, batch: &Batch) {
         for (key, value) in batch.rows() {
             match (key.first(), value) {
-                (Some(b'p'), Some(_)) if key.len() == 25 => self.on_entry_row(world, host, key),
+                (Some(b'p'), Some(row)) if key.len() == 25 => self.on_entry_row(world, host, key, row),
                 (Some(b'e'), Some(value)) if key.len() == 26 => self.on_envelope_row(world, host, key, value),
                 (Some(b'c'), Some(_)) if key.len() == 30 => self.on_chunk_row(host, key),
                 (Some(b'm'), value) => self.on_carried_row(world, host, key, value),
@@ -207,6 +235,7 @@ impl Truth {
                 world.accuse("honest devices do not equivocate", what);
             }
             Event::CardMade { .. }
+            | Event::Moved { .. }
             | Event::SendingStopped { .. }
             | Event::SendingResumed { .. }
             | Event::PeerMisbehaved { .. }
@@ -233,12 +262,12 @@ impl Truth {
     /// count: that is why its device is added anew.
     pub fn first_lost(&self, world: &World, host: HostId) -> Option<Key> {
         let h = &world.hosts[host];
-        let own = self
-            .said
-            .iter()
-            .filter(|(_, said)| said.author == host && said.stored);
+        let all = self.said.iter().chain(&self.twice);
+        let own = all.filter(|(_, said)| said.author == host && said.stored);
         let mut own = own.filter(|(_, said)| h.rebuilt_us.is_none_or(|us| said.at_us >= us));
-        own.find(|(key, _)| !is_durable(h, key)).map(|(key, _)| *key)
+        let kept =
+            |key: &Key, said: &Said| is_durable(h, key) || said.moved.is_some_and(|to| is_durable(h, &to));
+        own.find(|(key, said)| !kept(key, said)).map(|(key, _)| *key)
     }
 
     /// The store was put back to an older state, or to nothing.
@@ -252,12 +281,7 @@ impl Truth {
 
     fn say(&mut self, world: &World, host: HostId, thread: ThreadId, entry: EntryRef, what: &Outgoing) {
         let key = key_of(thread, entry);
-        if self.said.get(&key).is_some_and(|said| said.sealed.is_some()) {
-            // a restored store gave a number again; what was sealed stays what the others have
-            self.twice.insert(key);
-            return;
-        }
-        self.watched = Some((host, key));
+        self.watched = Some((host, Meant::Entry(key)));
         let said = Said {
             author: host,
             at_us: world.now_us,
@@ -266,7 +290,12 @@ impl Truth {
             followed: !matches!(what, Outgoing::Seen { .. } | Outgoing::Ack { .. }),
             ..Said::default()
         };
-        self.said.insert(key, said);
+        if self.said.get(&key).is_some_and(|said| said.sealed.is_some()) {
+            // a restored store gave a number again; what was sealed stays what the others have
+            self.twice.insert(key, said);
+        } else {
+            self.said.insert(key, said);
+        }
         let Some(person) = crate::cast::person_of(world, host) else {
             return;
         };
@@ -283,10 +312,17 @@ impl Truth {
     }
 
     fn change(&mut self, world: &World, host: HostId, thread: ThreadId, dev: Dev, added: bool) {
-        let change = (world.now_us, dev, added, host);
-        if let Some(intent) = self.threads.get_mut(&thread) {
-            intent.changes.push(change);
-        }
+        let Some(intent) = self.threads.get_mut(&thread) else {
+            return;
+        };
+        self.watched = Some((host, Meant::Change(thread, intent.changes.len())));
+        intent.changes.push(Change {
+            at_us: world.now_us,
+            dev,
+            added,
+            by: host,
+            stored: false,
+        });
     }
 
     /// Every slot that any device can have in this thread, by the formula of the protocol.
@@ -308,8 +344,11 @@ impl Truth {
     }
 
     fn on_chunk_row(&mut self, host: HostId, key: &[u8]) {
-        let Some((at, entry)) = self.watched else { return };
-        let Some(said) = self.said.get_mut(&entry) else {
+        let Some((at, Meant::Entry(entry))) = self.watched else {
+            return;
+        };
+        let again = self.twice.get_mut(&entry).filter(|said| said.moved.is_none());
+        let Some(said) = again.or(self.said.get_mut(&entry)) else {
             return;
         };
         if at == host

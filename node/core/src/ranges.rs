@@ -256,6 +256,17 @@ impl Ranges {
         set.insert(seq)
     }
 
+    /// Takes a number out; a log without numbers is not listed.
+    pub fn remove(&mut self, slot: Slot, log: Log, seq: Seq) {
+        let Some(set) = self.0.get_mut(&(slot, log)) else {
+            return;
+        };
+        *set = set.minus(&SeqSet::interval(seq, seq));
+        if set.is_empty() {
+            self.0.remove(&(slot, log));
+        }
+    }
+
     /// Whether the place is held. A superseded head counts as held.
     pub fn contains(&self, slot: Slot, log: Log, seq: Seq) -> bool {
         self.0.get(&(slot, log)).is_some_and(|s| match log {

@@ -12,6 +12,7 @@
 
 pub(crate) mod author;
 mod blobs;
+mod carry_over;
 mod commit;
 mod content;
 mod control;

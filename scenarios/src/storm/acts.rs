@@ -115,7 +115,7 @@ impl Storm {
         let was_in = self.world.truth.threads[&thread]
             .changes
             .iter()
-            .any(|c| c.1 == dev);
+            .any(|c| c.dev == dev);
         if was_in && !self.chance.percent(25) {
             return;
         }
@@ -299,7 +299,7 @@ impl Storm {
             let changes = &self.world.truth.threads[&thread].changes;
             let removed = |host: &HostId| {
                 let dev = self.world.hosts[*host].dev();
-                changes.iter().any(|c| Some(c.1) == dev && !c.2) && !self.is_meant(thread, *host)
+                changes.iter().any(|c| Some(c.dev) == dev && !c.added) && !self.is_meant(thread, *host)
             };
             let removed: Vec<HostId> = self.members.iter().copied().filter(removed).collect();
             if let Some(&victim) = self.chance.pick(&removed) {

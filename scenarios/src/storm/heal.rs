@@ -108,8 +108,6 @@ impl Storm {
     fn added_since(&self, thread: ThreadId, host: HostId, us: u64) -> bool {
         let dev = self.dev(host);
         let changes = &self.world.truth.threads[&thread].changes;
-        changes
-            .iter()
-            .any(|(at, d, added, _)| *d == dev && *added && *at > us)
+        changes.iter().any(|c| c.dev == dev && c.added && c.at_us > us)
     }
 }

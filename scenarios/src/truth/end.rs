@@ -1,13 +1,14 @@
 //! After the faults: everything that must have arrived has arrived, within a stated time.
 //!
 //! [`missing`] names the first thing that has not, so that a run can wait until nothing is missing or
-//! its deadline passes. Nothing here weakens a rule because of what happened before, with four
+//! its deadline passes. Nothing here weakens a rule because of what happened before, with five
 //! exceptions that follow from the protocol: what a restored store had lost before anybody had it stays
 //! lost; what a removed device never handed over stays with it; what it wrote after its last signed head
-//! cannot be proven to later joiners; and a joiner without the right to the history is owed only what
-//! was sealed for it.
+//! cannot be proven to later joiners; a joiner without the right to the history is owed only what was
+//! sealed for it; and what a store lost is handed on again only if all members of today may read it, as
+//! long as there is no seal for one member alone.
 
-use super::{Key, Said, Truth};
+use super::{Change, Key, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::blob::Layer;
@@ -15,7 +16,7 @@ use aidmesh_core::delivery::{State, Step};
 use aidmesh_core::group::control::History;
 use aidmesh_core::id::{Dev, ThreadId};
 use aidmesh_core::machine::command::EntryRef;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is still missing; `None` when the run has converged.
 pub fn missing(truth: &Truth, world: &World) -> Option<String> {
@@ -69,18 +70,13 @@ fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<H
 /// The last change of each device that its author was told to be stored holds.
 fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>) -> Result<(), String> {
     let intent = &truth.threads[&thread];
-    let mut last = std::collections::BTreeMap::new();
-    for (_, dev, added, by) in &intent.changes {
-        last.insert(*dev, (*added, *by));
-    }
-    for (dev, (added, by)) in last {
-        let author_stays = world.hosts[by].dev().is_some_and(|dev| devs.contains(&dev));
-        let calm = world.hosts[by].rebuilt_us.is_none() && author_stays;
-        if calm && !added && devs.contains(&dev) {
-            return Err(format!(
-                "{dev} was removed by {} and is a member",
-                world.hosts[by].name
-            ));
+    let last: BTreeMap<Dev, &Change> = intent.changes.iter().map(|c| (c.dev, c)).collect();
+    for (dev, change) in last {
+        let author = &world.hosts[change.by];
+        let author_stays = author.dev().is_some_and(|dev| devs.contains(&dev));
+        let calm = author.rebuilt_us.is_none() && author_stays && change.stored;
+        if calm && !change.added && devs.contains(&dev) {
+            return Err(format!("{dev} was removed by {} and is a member", author.name));
         }
     }
     Ok(())
@@ -143,7 +139,27 @@ fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId, membe
     let dev = world.hosts[host].dev();
     let for_it = || Some(said.sealed.as_ref()?.surely.contains(&dev?));
     let all = history == History::All && author_stays(world, key, said, members);
-    host != said.author && (all || for_it() == Some(true))
+    let handed_on = || remembers(truth, world, key, said, host) || is_for_all(world, said, members);
+    host != said.author && (all || for_it() == Some(true) && handed_on())
+}
+
+/// All members of today could open it when it was sealed: it may be handed on to all of them at once.
+fn is_for_all(world: &World, said: &Said, members: &[HostId]) -> bool {
+    let could = |host: &HostId| {
+        let dev = world.hosts[*host].dev();
+        said.sealed
+            .as_ref()
+            .is_some_and(|s| dev.is_some_and(|dev| s.surely.contains(&dev)))
+    };
+    members.iter().all(could)
+}
+
+/// The device never lost its store, or the entry was said to the life that it has since.
+fn remembers(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
+    let (dev, rebuilt_us) = (world.hosts[host].dev(), world.hosts[host].rebuilt_us);
+    let changes = truth.threads[&key.0].changes.iter();
+    let added = changes.filter(|c| Some(c.dev) == dev && c.added).map(|c| c.at_us);
+    rebuilt_us.is_none() || added.max().is_none_or(|at_us| said.at_us > at_us)
 }
 
 /// The author's word about a member for which it was sealed.

@@ -1,12 +1,13 @@
 //! Words against disks: what a machine told, compared with what was durable where.
 
-use super::{Key, Press, Said, Truth};
+use super::{Key, Meant, Press, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::blob::Layer;
 use aidmesh_core::delivery::{Q, State};
 use aidmesh_core::id::{Dev, Key8, ThreadId};
 use aidmesh_core::store::{Read, table};
+use bytes::Bytes;
 
 const DURABLE: &str = "stored means durable";
 const WORDS: &str = "a word never exceeds its evidence";
@@ -14,7 +15,7 @@ const WORDS: &str = "a word never exceeds its evidence";
 impl Truth {
     pub(super) fn check_stored(&mut self, world: &mut World, host: HostId, command: u64) {
         let h = &world.hosts[host];
-        let Some((ticket, key)) = self.pending.remove(&(host, h.life, command)) else {
+        let Some((ticket, meant)) = self.pending.remove(&(host, h.life, command)) else {
             // the event came in the very step of the command: no batch of it can be durable by then
             if h.disk.waiting() == 0 && self.watched.is_none() {
                 return; // the command changed nothing
@@ -25,15 +26,35 @@ impl Truth {
             );
             return world.accuse(DURABLE, what);
         };
-        let row = key.map(|key| h.disk.get(&table::entry(key.0, key.1, key.2)));
-        let entry_there = row.is_none_or(|row| matches!(row, Ok(Some(_))));
-        if ticket > h.confirmed || !entry_there {
+        let row = match meant {
+            Some(Meant::Entry(key)) => h.disk.get(&table::entry(key.0, key.1, key.2)),
+            _ => Ok(Some(Bytes::new())),
+        };
+        if ticket > h.confirmed || !matches!(row, Ok(Some(_))) {
             let what = format!("{} told command {command}, batch {ticket} is not durable", h.name);
             return world.accuse(DURABLE, what);
         }
-        if let Some(said) = key.and_then(|key| self.said.get_mut(&key)) {
-            said.stored = true;
+        match meant {
+            Some(Meant::Entry(key)) => {
+                if let Some(said) = self.twice.get_mut(&key).or(self.said.get_mut(&key)) {
+                    said.stored = true;
+                }
+            }
+            Some(Meant::Change(thread, at)) => {
+                let intent = self.threads.get_mut(&thread);
+                if let Some(change) = intent.and_then(|intent| intent.changes.get_mut(at)) {
+                    change.stored = true;
+                }
+            }
+            None => {}
         }
+    }
+
+    /// The author's own entry of this number is another one than the others have.
+    fn is_twice(&self, host: HostId, key: Key) -> bool {
+        self.twice
+            .get(&key)
+            .is_some_and(|said| said.author == host && said.moved.is_none())
     }
 
     pub(super) fn check_arrived(&mut self, world: &mut World, host: HostId, key: Key) {
@@ -67,7 +88,7 @@ impl Truth {
         };
         let told = match state {
             State::Stored => Ok(()),
-            _ if self.twice.contains(&key) => Err("another entry has this number".to_owned()),
+            _ if self.is_twice(host, key) => Err("another entry has this number".to_owned()),
             State::HandedOver(n) => self.carried(world, said, *n),
             State::AtRelay { relay, q, .. } => self.at_relay(world, said, *relay, *q),
             State::Delivered(q) => delivered(world, key, said, dev, *q),

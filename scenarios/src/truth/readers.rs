@@ -5,9 +5,10 @@
 //! the sender did not know of a removal that nobody took back. Judged at sealing, never at reading: what
 //! a device opened before its removal stays open.
 
-use super::{Key, Said, Sealed, Truth, read_key};
+use super::{Key, Said, Sealed, Truth, members, read_key};
 use crate::net::HostId;
 use crate::world::World;
+use aidmesh_core::entry::Entry;
 use aidmesh_core::envelope::Envelope;
 use aidmesh_core::id::{Dev, MsgId};
 use aidmesh_core::ranges::Log;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 
 impl Truth {
     /// An opened entry is about to be stored.
-    pub(super) fn on_entry_row(&mut self, world: &mut World, host: HostId, key: &[u8]) {
+    pub(super) fn on_entry_row(&mut self, world: &mut World, host: HostId, key: &[u8], row: &Bytes) {
         let Some(key) = read_key(key, 0) else { return };
         let Some(owner) = self.owner(key.1) else {
             let what = format!(
@@ -25,13 +26,7 @@ impl Truth {
             return world.accuse("slots follow the formula", what);
         };
         if owner == host {
-            // entries that a machine writes by itself: keys for a new node
-            let at_us = world.now_us;
-            self.said.entry(key).or_insert_with(|| Said {
-                author: host,
-                at_us,
-                ..Said::default()
-            });
+            self.on_own_row(world, host, key, row);
             return;
         }
         let (Some(said), Some(dev)) = (self.said.get(&key), world.hosts[host].dev()) else {
@@ -46,6 +41,46 @@ impl Truth {
             let what = format!("{name} opened {}/{} of {author}: {why}", key.1, key.2);
             world.accuse("only the entitled read", what);
         }
+    }
+
+    /// A device stores an entry of its own: one that a person just wrote, one that moves to its author's
+    /// next life, or keys for a new node, which a machine writes by itself.
+    fn on_own_row(&mut self, world: &World, host: HostId, key: Key, row: &Bytes) {
+        let Some(salt) = salt_of(row) else { return };
+        if let Some(said) = self.twice.get_mut(&key).filter(|said| said.author == host)
+            && said.moved.is_none()
+            && (said.salt == [0; 16] || said.salt == salt)
+        {
+            said.salt = salt;
+            return;
+        }
+        if let Some(said) = self.said.get_mut(&key) {
+            if said.sealed.is_none() {
+                said.salt = salt;
+            }
+            return;
+        }
+        let asked = members(world, host, key.0);
+        let waiting = self.twice.iter_mut().chain(&mut self.said);
+        let mut same = waiting.filter(|(from, s)| from.0 == key.0 && s.author == host && s.salt == salt);
+        let said = match same.next() {
+            Some((_, said)) => {
+                said.moved = Some(key);
+                Said {
+                    at_us: world.now_us,
+                    moved: None,
+                    asked,
+                    ..said.clone()
+                }
+            }
+            None => Said {
+                author: host,
+                at_us: world.now_us,
+                salt,
+                ..Said::default()
+            },
+        };
+        self.said.insert(key, said);
     }
 
     /// An envelope is about to be stored; an own one in the content log was just sealed.
@@ -94,16 +129,21 @@ impl Truth {
         let Some(intent) = self.threads.get(&key.0) else {
             return Ok(());
         };
-        let of_dev = || intent.changes.iter().filter(|(_, d, ..)| *d == dev);
-        if !of_dev().any(|(_, _, added, _)| *added) {
+        let of_dev = || intent.changes.iter().filter(|c| c.dev == dev);
+        if !of_dev().any(|c| c.added) {
             return Err("it was never a member".to_owned());
         }
-        let known_removal = of_dev().rfind(|(at, _, added, _)| !added && *at <= sealed.at_us);
-        let added_again =
-            of_dev().any(|(at, _, added, _)| *added && known_removal.is_none_or(|r| *at >= r.0));
+        let known_removal = of_dev().rfind(|c| !c.added && c.at_us <= sealed.at_us);
+        let added_again = of_dev().any(|c| c.added && known_removal.is_none_or(|r| c.at_us >= r.at_us));
         match sealed.removed.contains(&dev) && !added_again {
             true => Err("its removal was known when that was sealed".to_owned()),
             false => Ok(()),
         }
     }
+}
+
+/// Salt of an entry in its row: `v 1 | flags 1 | class 1 | node 16 | stored 6 | entry`.
+fn salt_of(row: &Bytes) -> Option<[u8; 16]> {
+    const HEADER: usize = 25;
+    (row.len() > HEADER).then(|| Entry::decode(&row.slice(HEADER..)).ok().map(|e| e.salt))?
 }

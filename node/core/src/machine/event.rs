@@ -53,6 +53,16 @@ pub enum Event {
         /// Which layer.
         layer: u8,
     },
+    /// An own entry that an earlier life of this device never sealed has a new place in its present
+    /// life; words and acts go on there.
+    Moved {
+        /// Where.
+        thread: ThreadId,
+        /// Its place until now.
+        from: EntryRef,
+        /// Its place from now on.
+        to: EntryRef,
+    },
     /// The state of an own entry at one recipient changed.
     Delivery {
         /// Where.

@@ -616,6 +616,45 @@ fn a_restored_store_seals_nothing() {
 }
 
 #[test]
+fn what_a_restored_store_could_not_send_goes_out_in_its_next_life() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let old = table.boxes[doctor].store.clone();
+    table.reopen(doctor);
+    table.connect(medic, doctor);
+    let forgotten = table.note(doctor, thread, "forgotten");
+    table.pass(5_000);
+    table.boxes[doctor].store = old;
+    table.reopen(doctor);
+    let from = table.note(doctor, thread, "written after the restore");
+    assert_eq!(from, forgotten);
+    table.connect(medic, doctor);
+    table.pass(30_000);
+    let dev = table.dev(doctor);
+    table.command(medic, Command::Remove { thread, dev });
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.boxes[doctor].events.clear();
+    table.pass(200_000);
+    let moved = table.boxes[doctor].events.iter().find_map(|e| match e {
+        Event::Moved { from: f, to, .. } if *f == from => Some(*to),
+        _ => None,
+    });
+    let to = moved.unwrap();
+    for at in [medic, doctor] {
+        let text = |entry| table.text(at, thread, entry);
+        assert_eq!(text(to).as_deref(), Some("written after the restore"));
+        assert_eq!(text(forgotten).as_deref(), Some("forgotten"));
+    }
+    assert_eq!(
+        table.state(doctor, thread, to, medic),
+        Some(State::Delivered(None))
+    );
+    assert_eq!(table.faults(), []);
+}
+
+#[test]
 fn a_store_rolled_back_behind_our_back_stops_at_the_first_signed_word_of_it() {
     let (mut table, medic, doctor, _, thread) = two_and_a_relay();
     table.add(medic, doctor, thread, Role::Cardiologist);

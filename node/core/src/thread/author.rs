@@ -21,6 +21,7 @@ use crate::machine::ctx::{Counters, Ctx};
 use crate::machine::event::{Event, Stopped};
 use crate::ranges::{Log, Ranges};
 use crate::store::table;
+use crate::time::Wall;
 use bytes::Bytes;
 
 /// `BLAKE3("thread" || genesis plaintext)`; its start is the thread's id.
@@ -157,7 +158,7 @@ impl Thread {
     }
 
     /// Counters of this device in this thread; a new incarnation starts at zero.
-    fn own_counters(&self, ctx: &Ctx<'_>, slot: Slot) -> Result<Counters, CommandError> {
+    pub(super) fn own_counters(&self, ctx: &Ctx<'_>, slot: Slot) -> Result<Counters, CommandError> {
         let counters = ctx.counters(self.id)?;
         let inc = self
             .me(ctx.dev())
@@ -200,16 +201,8 @@ impl Thread {
         }
         let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
         let body = body.encode().map_err(|e| CommandError::Invalid(e.0))?;
-        let mut counters = self.own_counters(ctx, slot)?;
-        counters.content += 1;
-        let at = EntryRef {
-            slot,
-            seq: counters.content,
-        };
         *ctx.hlc = ctx.hlc.tick(ctx.now.wall);
-        let mut prev8 = [0u8; 8];
-        prev8.copy_from_slice(&counters.chain[..8]);
-        let mut entry = Entry {
+        let entry = Entry {
             kind,
             flags: if self.lease_expired(ctx) {
                 FLAG_LEASE_EXPIRED
@@ -217,11 +210,33 @@ impl Thread {
                 0
             },
             hlc: *ctx.hlc,
-            prev8,
+            prev8: [0; 8],
             salt: ctx.rng.array(),
             cursors: self.cursors(slot),
             body,
         };
+        let at = self.write(ctx, (slot, class, ctx.now.wall), entry)?;
+        self.track(ctx, at);
+        if ctx.flaws.sealed_too_early {
+            self.seal_waiting(ctx)?;
+        }
+        Ok(at)
+    }
+
+    /// Gives an entry its number and its place in the chain, and stores it; it waits for its seal.
+    pub(super) fn write(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (slot, class, stored): (Slot, Class, Wall),
+        mut entry: Entry,
+    ) -> Result<EntryRef, CommandError> {
+        let mut counters = self.own_counters(ctx, slot)?;
+        counters.content += 1;
+        let at = EntryRef {
+            slot,
+            seq: counters.content,
+        };
+        entry.prev8.copy_from_slice(&counters.chain[..8]);
         let mut encoded = entry.encode();
         if class == Class::Alarm && encoded.len() + limits::ALARM_SEAL_BYTES > limits::ALARM_BYTES {
             // no carrier takes a longer one; what its author had seen is the less urgent part
@@ -233,15 +248,11 @@ impl Thread {
         }
         counters.chain = chain_next(&counters.chain, &entry_hash(&encoded));
         ctx.set_counters(self.id, &counters);
-        let meta = super::content::meta_of(&encoded, class, NodeId::default(), ctx.now.wall.0);
+        let meta = super::content::meta_of(&encoded, class, NodeId::default(), stored.0);
         ctx.batch()
             .put(table::unsealed(self.id, at.seq), vec![class as u8]);
         self.unsealed.insert((class, at.seq));
         self.keep_entry(ctx, at, meta, &encoded);
-        self.track(ctx, at);
-        if ctx.flaws.sealed_too_early {
-            self.seal_waiting(ctx)?;
-        }
         Ok(at)
     }
 

@@ -312,6 +312,10 @@ impl Thread {
             self.keep_entry(ctx, at, new, &encoded);
             return Absorbed::New;
         }
+        if self.is_unsealed_own(at.slot, old.node) {
+            // a restored store gave the number again: what was sealed under it comes once that moved
+            return Absorbed::Useless;
+        }
         if !new.verified {
             return Absorbed::Junk("rewrap differs from the entry");
         }
@@ -342,14 +346,14 @@ impl Thread {
         }
     }
 
-    /// Moves the authenticated chain of a slot over all open entries that follow it.
+    /// Moves the authenticated chain of a slot over all open and sealed entries that follow it.
     pub(super) fn advance_chain(&mut self, ctx: &mut Ctx<'_>, slot: Slot) {
         let (mut at, mut chain) = self.chains.get(&slot).copied().unwrap_or_default();
         while let Some(meta) = at
             .checked_add(1)
             .and_then(|seq| self.entries.get(&EntryRef { slot, seq }))
         {
-            if !meta.verified {
+            if !meta.verified || meta.node == NodeId::default() {
                 break;
             }
             if meta.kind != Kind::Unknown(0) && meta.prev8 != chain[..8] && self.disputed.insert(slot) {
@@ -388,8 +392,6 @@ impl Thread {
         self.items.remove(&(REWRAP, at.slot, at.seq));
         ctx.batch().delete(table::entry(self.id, at.slot, at.seq));
         ctx.batch().delete(table::rewrap(self.id, at.slot, at.seq));
-        if let Some(set) = self.have.0.get_mut(&(at.slot, Log::Content)) {
-            *set = set.minus(&crate::ranges::SeqSet::interval(at.seq, at.seq));
-        }
+        self.have.remove(at.slot, Log::Content, at.seq);
     }
 }

@@ -41,6 +41,7 @@ impl Thread {
     /// Retries what is parked, follows commits, makes what is due; ends when nothing moves.
     pub(crate) fn settle(&mut self, ctx: &mut Ctx<'_>) {
         while self.follow_commits(ctx) | self.retry_parked(ctx) {}
+        self.carry_over(ctx);
         self.founder_acts(ctx);
         self.tell_gate(ctx);
     }

@@ -5,8 +5,8 @@
 //! it has none, up to the author's newest signed head. The value reached binds every hash on the way,
 //! so all rewraps in the computation are proven at once; another value proves that one of them lies.
 
-use super::Thread;
 use super::content::{entry_row, read_entry_row};
+use super::{EntryMeta, Thread};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::chain_next;
 use crate::id::{NodeId, Seq, Slot};
@@ -90,12 +90,17 @@ impl Thread {
         })
     }
 
+    /// An entry that was sealed: its author may still change what was not, in another life.
+    fn sealed(&self, at: EntryRef) -> Option<&EntryMeta> {
+        self.entries.get(&at).filter(|m| m.node != NodeId::default())
+    }
+
     /// Chain over the author's entries before this one, from the nearest place where it is known.
     fn chain_before(&self, at: EntryRef) -> Option<[u8; 32]> {
         let mut between = Vec::new();
         let mut seq = at.seq;
         let start = loop {
-            let meta = self.entries.get(&EntryRef { slot: at.slot, seq });
+            let meta = self.sealed(EntryRef { slot: at.slot, seq });
             if let Some(proof) = meta.filter(|m| m.verified).and_then(|m| m.proof.as_ref()) {
                 break proof.before;
             }
@@ -103,7 +108,7 @@ impl Thread {
                 break [0; 32];
             }
             seq -= 1;
-            between.push(self.entries.get(&EntryRef { slot: at.slot, seq })?.hash);
+            between.push(self.sealed(EntryRef { slot: at.slot, seq })?.hash);
         };
         Some(
             between
@@ -144,7 +149,7 @@ impl Thread {
             return;
         };
         let (from, to) = (EntryRef { slot, seq: 0 }, EntryRef { slot, seq: newest });
-        let held = |seq: &Seq| self.entries.contains_key(&EntryRef { slot, seq: *seq });
+        let held = |seq: &Seq| self.sealed(EntryRef { slot, seq: *seq }).is_some();
         let gap = (1..=newest).rev().find(|seq| !held(seq)).unwrap_or(0);
         // cheap: everything after it is here, or its own hashes reach to where everything is
         let ready = |at: &EntryRef, proof: Option<&Proof>| {
@@ -189,7 +194,7 @@ impl Thread {
                     .get((seq - at.seq).checked_sub(1)? as usize)
                     .copied()
             };
-            let hash = match self.entries.get(&place) {
+            let hash = match self.sealed(place) {
                 Some(meta) => {
                     if !meta.verified {
                         rewraps.push(place);
