@@ -256,6 +256,8 @@ impl Truth {
         self.said.retain(|key, said| {
             said.author != host || h.rebuilt_us.is_some_and(|us| said.at_us < us) || is_durable(h, key)
         });
+        self.twice
+            .retain(|key, said| said.author != host || is_durable(h, key));
     }
 
     /// An own entry that was told to be stored, and is not there. What a restored store lost does not
@@ -294,6 +296,7 @@ impl Truth {
             // a restored store gave a number again; what was sealed stays what the others have
             self.twice.insert(key, said);
         } else {
+            self.twice.remove(&key);
             self.said.insert(key, said);
         }
         let Some(person) = crate::cast::person_of(world, host) else {

@@ -201,6 +201,30 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_and_its_chain_keep_their_bytes() {
+        let entry = Entry {
+            kind: Kind::Note,
+            flags: FLAG_DRILL | FLAG_LEASE_EXPIRED,
+            hlc: Hlc(0x0102_0304_0506_0708),
+            prev8: [1; 8],
+            salt: [2; 16],
+            cursors: vec![(Slot([1; 4]), 4), (Slot([2; 4]), 900)],
+            body: Bytes::from_static(b"body"),
+        };
+        let encoded = entry.encode();
+        let hash = entry_hash(&encoded);
+        let chain = chain_next(&[3; 32], &hash);
+        crate::golden::check(
+            "entry",
+            &[
+                ("entry", encoded),
+                ("hash", Bytes::copy_from_slice(&hash)),
+                ("chain", Bytes::copy_from_slice(&chain)),
+            ],
+        );
+    }
+
+    #[test]
     fn unsorted_cursors_are_refused() {
         let mut entry = Entry::decode(&Bytes::from(
             vec![1u8; 3].into_iter().chain([0; 33]).collect::<Vec<_>>(),

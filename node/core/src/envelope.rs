@@ -236,6 +236,24 @@ mod tests {
     }
 
     #[test]
+    fn every_place_keeps_its_bytes() {
+        let (slot, object) = (Slot([4; 4]), Object8([5; 8]));
+        let log = |log| Place::Log { slot, log, seq: 300 };
+        let (layer, index) = (3, 129);
+        let cases = [
+            ("content", log(Log::Content)),
+            ("control", log(Log::Control)),
+            ("head", log(Log::Heads)),
+            ("chunk", Place::Chunk { object, layer, index }),
+            ("inbox", Place::Inbox),
+        ];
+        crate::golden::check(
+            "envelope",
+            &cases.map(|(name, place)| (name, sample(place).encode())),
+        );
+    }
+
+    #[test]
     fn the_header_of_a_content_item_is_sixteen_bytes() {
         let e = sample(Place::Log {
             slot: Slot([4; 4]),

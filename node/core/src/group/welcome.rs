@@ -94,6 +94,7 @@ mod tests {
             keys: part,
         };
         let bytes = welcome.encode();
+        crate::golden::check("welcome", &[("welcome", &bytes)]);
         assert_eq!(Welcome::decode(&bytes), Ok(welcome));
         assert!((0..bytes.len()).all(|n| Welcome::decode(&bytes.slice(..n)).is_err()));
     }

@@ -214,3 +214,27 @@ impl Thread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rewrap_keeps_its_bytes_and_damage_is_refused() {
+        let proof = Proof {
+            before: [1; 32],
+            following: vec![[2; 32], [3; 32]],
+        };
+        let mut w = Writer::new();
+        proof.write(&mut w);
+        w.put(b"entry");
+        let bytes = w.finish();
+        crate::golden::check("rewrap", &[("rewrap", &bytes)]);
+        let read = Proof::of_rewrap(&bytes).unwrap();
+        assert_eq!(read, (proof, Bytes::from_static(b"entry")));
+        assert!((0..bytes.len() - 5).all(|n| Proof::of_rewrap(&bytes.slice(..n)).is_err()));
+        let mut many = bytes.to_vec();
+        many[32] = 0x7f; // 127 hashes, of which two are here
+        assert!(Proof::of_rewrap(&many.into()).is_err());
+    }
+}
