@@ -198,9 +198,16 @@ impl Truth {
 
     /// A machine hands out a batch.
     pub fn on_batch(&mut self, world: &mut World, host: HostId, batch: &Batch) {
+        // an entry may get its place and its seal in one batch: the place comes first
+        for (key, value) in batch.rows() {
+            if let (Some(b'p'), Some(row)) = (key.first(), value)
+                && key.len() == 25
+            {
+                self.on_entry_row(world, host, key, row);
+            }
+        }
         for (key, value) in batch.rows() {
             match (key.first(), value) {
-                (Some(b'p'), Some(row)) if key.len() == 25 => self.on_entry_row(world, host, key, row),
                 (Some(b'e'), Some(value)) if key.len() == 26 => self.on_envelope_row(world, host, key, value),
                 (Some(b'c'), Some(_)) if key.len() == 30 => self.on_chunk_row(host, key),
                 (Some(b'm'), value) => self.on_carried_row(world, host, key, value),
