@@ -131,6 +131,8 @@ pub const ALARM_SEAL_BYTES: usize = 184;
 
 /// Hashes of later entries that a rewrap carries at most.
 pub const HASHES_PER_REWRAP: usize = 256;
+/// Longest signed head that a rewrap carries.
+pub const COVER_BYTES: usize = 4096;
 
 /// Longest name in a certificate or card, UTF-8.
 pub const NAME_BYTES: usize = 40;
@@ -166,7 +168,7 @@ pub const MLS_WELCOME_BYTES: usize = 256 * 1024;
 pub const MLS_TREE_BYTES: usize = 512 * 1024;
 
 const _: () = assert!(MEMBERS * (CERT_BYTES + 2700) < MLS_TREE_BYTES);
-const _: () = assert!(ENTRY_BODY_BYTES + 4096 + 32 * HASHES_PER_REWRAP <= ENVELOPE_BYTES);
+const _: () = assert!(ENTRY_BODY_BYTES + 4096 + 32 * HASHES_PER_REWRAP + COVER_BYTES <= ENVELOPE_BYTES);
 const _: () = assert!(HAVE_BYTES < FRAME_BYTES);
 const _: () = assert!(CHUNK_BYTES + 64 < ENVELOPE_BYTES);
 const _: () = assert!(LAYER_BYTES.div_ceil(CHUNK_BYTES as u32) <= CHUNKS_PER_LAYER);

@@ -151,6 +151,9 @@ pub(crate) struct Thread {
     /// Authenticated chain per slot: up to which number, and its value there.
     pub(crate) chains: BTreeMap<Slot, (Seq, [u8; 32])>,
     pub(crate) heads: BTreeMap<Slot, HeadInfo>,
+    /// Signed heads that the entries here reach, where the newest is out of reach: number, and the
+    /// object as it was signed.
+    pub(crate) reached: BTreeMap<Slot, (Seq, Bytes)>,
     pub(crate) blobs: Blobs,
     pub(crate) objects: BTreeMap<Object8, Object>,
     pub(crate) parked: parked::Parked,
@@ -206,6 +209,7 @@ impl Thread {
             entries: BTreeMap::new(),
             chains: BTreeMap::new(),
             heads: BTreeMap::new(),
+            reached: BTreeMap::new(),
             blobs: Blobs::new(),
             objects: BTreeMap::new(),
             parked: parked::Parked::default(),

@@ -486,7 +486,7 @@ fn the_genuine_entry_takes_the_place_of_a_false_rewrap() {
             seq,
             node,
         };
-        let plaintext = [&[0u8; 33][..], b"not what the medic wrote"].concat();
+        let plaintext = [&[0u8; 34][..], b"not what the medic wrote"].concat();
         let state = t.nodes.get_mut(&node).unwrap();
         let payload = state
             .seal(ctx.crypto, &ctx.member.device, &place, 1, &plaintext)
@@ -517,6 +517,33 @@ fn the_genuine_entry_takes_the_place_of_a_false_rewrap() {
     assert!(items.contains_key(&(Log::Content as u8, slot, seq)));
     assert!(!items.contains_key(&(crate::thread::REWRAP, slot, seq)));
     assert_eq!(table.prefix(doctor, &table::rewrap(thread, slot, seq)), []);
+}
+
+#[test]
+fn what_was_reached_is_handed_on_though_later_entries_died_with_their_author() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let said = ["one", "two"].map(|text| table.note(doctor, thread, text));
+    table.pass(10_000);
+    table.cut(doctor);
+    table.note(doctor, thread, "never arrives");
+    let slot = table.own_slot(doctor, thread);
+    let head = table.hack(doctor, thread, |t, ctx| {
+        t.seal_waiting(ctx).unwrap();
+        t.sign_head(ctx).unwrap();
+        let counter = t.have.get(slot, Log::Heads).unwrap().max();
+        let row = table::envelope(t.id, slot, Log::Heads as u8, counter);
+        ctx.get(&row).unwrap().unwrap()
+    });
+    table.feed(medic, nurse, data(head));
+    assert_eq!(table.thread(medic, thread).heads[&slot].head.seq, 3);
+    table.reopen(medic);
+    table.connect(medic, nurse);
+    let late = table.seat(&Org1::new(), 5, Part::Member, Some(Role::Nurse));
+    table.add(medic, late, thread, Role::Nurse);
+    table.connect(medic, late);
+    table.pass(60_000);
+    let read = said.map(|entry| table.text(late, thread, entry));
+    assert_eq!(read, [Some("one".to_owned()), Some("two".to_owned())]);
 }
 
 #[test]

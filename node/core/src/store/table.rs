@@ -150,6 +150,16 @@ pub fn rewrap(thread: ThreadId, slot: Slot, seq: Seq) -> Vec<u8> {
     envelope(thread, slot, 3, seq)
 }
 
+/// The newest signed head of a slot that the entries here reach, where a later one is out of reach.
+pub fn reached(thread: ThreadId, slot: Slot) -> Vec<u8> {
+    key(b'r', &[&thread.0, &slot.0])
+}
+
+/// All such heads of a thread.
+pub fn reached_all(thread: ThreadId) -> Vec<u8> {
+    key(b'r', &[&thread.0])
+}
+
 /// All second objects of a thread.
 pub fn second_all(thread: ThreadId) -> Vec<u8> {
     key(b'q', &[&thread.0])

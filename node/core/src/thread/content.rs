@@ -190,7 +190,8 @@ impl Thread {
         let rewrap = opened.pf & PF_REWRAP != 0;
         let plaintext = Bytes::from(opened.plaintext);
         let (proof, encoded) = if rewrap {
-            match Proof::of_rewrap(&plaintext) {
+            let cover = |signed: &Bytes| self.cover_of(place.slot, signed);
+            match Proof::of_rewrap(&plaintext, cover) {
                 Ok((proof, encoded)) => (Some(proof), encoded),
                 Err(_) => return Absorbed::Junk("rewrap does not parse"),
             }

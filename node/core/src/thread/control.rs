@@ -117,6 +117,9 @@ impl Thread {
             // own words that this store does not remember
             self.forgot(ctx);
         }
+        if let Object::Head(head) = verified.object() {
+            self.keep_reached(ctx, slot, head.seq);
+        }
         self.keep_control(ctx, envelope, at, bytes);
         self.apply_control(ctx, verified);
         Absorbed::New

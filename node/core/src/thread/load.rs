@@ -99,6 +99,12 @@ impl Thread {
             .load_unsealed(ctx)
             .map_err(|e| ReadError(format!("thread {id}: {e}")))?;
         thread.loading = false;
+        for (key, signed) in rows(ctx.store, &table::reached_all(id))? {
+            let slot = key.get(17..).and_then(Slot::from_prefix);
+            if let Some((slot, cover)) = slot.and_then(|slot| Some((slot, thread.cover_of(slot, &signed)?))) {
+                thread.reached.insert(slot, (cover.seq, signed));
+            }
+        }
         for (_, bytes) in rows(ctx.store, &table::second_all(id))? {
             if let Ok(Place::Log { slot, .. }) = Envelope::decode(&bytes).map(|e| e.place) {
                 thread.disputed.insert(slot);

@@ -2,49 +2,107 @@
 //!
 //! A rewrap carries the chain before its entry and the hashes of later entries that some member may
 //! not read. A receiver computes the chain from there over its own entries, and over those hashes where
-//! it has none, up to the author's newest signed head. The value reached binds every hash on the way,
+//! it has none, up to a head that the author signed. The value reached binds every hash on the way,
 //! so all rewraps in the computation are proven at once; another value proves that one of them lies.
+//!
+//! That head is the author's newest. Where entries that it counts were lost with their author's store,
+//! nobody can reach it: then the rewrap carries the newest head that its maker reaches.
 
 use super::content::{entry_row, read_entry_row};
 use super::{EntryMeta, Thread};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::chain_next;
+use crate::envelope::Envelope;
+use crate::group::control::{Object, Verified};
 use crate::id::{NodeId, Seq, Slot};
 use crate::limits;
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
+use crate::ranges::Log;
 use crate::store::table;
 use bytes::Bytes;
+
+/// What a signed head says of its author's chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cover {
+    /// Number of the last entry that it counts.
+    pub(crate) seq: Seq,
+    chain: [u8; 32],
+}
 
 /// The chain before an entry, and hashes of the entries that follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proof {
     before: [u8; 32],
     following: Vec<[u8; 32]>,
+    /// Signed by the author; `None`: its newest head.
+    cover: Option<Cover>,
 }
 
 impl Proof {
-    /// `chain_{n-1} 32 | k varint, k x hash 32`.
+    /// Row: `chain_{n-1} 32 | k varint, k x hash 32 | seq varint, 0 for none | chain 32 if not 0`.
     pub(super) fn write(&self, w: &mut Writer) {
-        w.put(&self.before).count(self.following.len());
-        for hash in &self.following {
-            w.put(hash);
+        self.write_chain(w);
+        w.varint(self.cover.map_or(0, |c| c.seq));
+        if let Some(cover) = &self.cover {
+            w.put(&cover.chain);
         }
     }
 
     /// Reads [`Proof::write`].
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Proof, Malformed> {
-        let before = r.array()?;
-        let k = r.count(limits::HASHES_PER_REWRAP)?;
-        let following = (0..k).map(|_| r.array()).collect::<Result<_, _>>()?;
-        Ok(Proof { before, following })
+        let (before, following) = read_chain(r)?;
+        let cover = match r.varint()? {
+            0 => None,
+            seq => Some(Cover {
+                seq,
+                chain: r.array()?,
+            }),
+        };
+        Ok(Proof {
+            before,
+            following,
+            cover,
+        })
     }
 
-    /// Splits the plaintext of a rewrap: the proof, then the entry.
-    pub(super) fn of_rewrap(plaintext: &Bytes) -> Result<(Proof, Bytes), Malformed> {
+    /// Start of a rewrap: `chain_{n-1} 32 | k varint, k x hash 32 | len varint, signed head`, then the
+    /// entry. No signed head: the author's newest.
+    pub(super) fn write_rewrap(&self, w: &mut Writer, signed: &[u8]) {
+        self.write_chain(w);
+        w.bytes(signed);
+    }
+
+    /// Splits the plaintext of a rewrap: the proof, then the entry. `cover_of` reads a signed head.
+    pub(super) fn of_rewrap(
+        plaintext: &Bytes,
+        cover_of: impl Fn(&Bytes) -> Option<Cover>,
+    ) -> Result<(Proof, Bytes), Malformed> {
         let mut r = Reader::new(plaintext);
-        let proof = Proof::read(&mut r)?;
+        let (before, following) = read_chain(&mut r)?;
+        let len = r.count(limits::CONTROL_BYTES)?;
+        let from = r.position();
+        r.take(len)?;
+        let cover = match len {
+            0 => None,
+            _ => {
+                let signed = plaintext.slice(from..from + len);
+                Some(cover_of(&signed).ok_or(Malformed("no signed head of the author"))?)
+            }
+        };
+        let proof = Proof {
+            before,
+            following,
+            cover,
+        };
         Ok((proof, plaintext.slice(r.position()..)))
+    }
+
+    fn write_chain(&self, w: &mut Writer) {
+        w.put(&self.before).count(self.following.len());
+        for hash in &self.following {
+            w.put(hash);
+        }
     }
 
     /// Bytes that the later hashes add.
@@ -55,7 +113,15 @@ impl Proof {
     /// The entry is proven: the later hashes have served.
     pub(super) fn done(&mut self) {
         self.following = Vec::new();
+        self.cover = None;
     }
+}
+
+fn read_chain(r: &mut Reader<'_>) -> Result<([u8; 32], Vec<[u8; 32]>), Malformed> {
+    let before = r.array()?;
+    let k = r.count(limits::HASHES_PER_REWRAP)?;
+    let following = (0..k).map(|_| r.array()).collect::<Result<_, _>>()?;
+    Ok((before, following))
 }
 
 /// What a computation of the chain came to.
@@ -69,25 +135,71 @@ enum Outcome {
 }
 
 impl Thread {
-    /// Proof for a rewrap of this entry; `None` if too little of its author's log is here.
-    pub(super) fn proof_of(&self, ctx: &Ctx<'_>, at: EntryRef) -> Option<Proof> {
+    /// Proof for a rewrap of this entry, and the signed head that goes with it, empty for the newest;
+    /// `None` if too little of its author's log is here.
+    pub(super) fn proof_of(&self, ctx: &Ctx<'_>, at: EntryRef) -> Option<(Proof, Bytes)> {
         let before = self.chain_before(at)?;
-        let newest = match self.me(ctx.dev()).is_some_and(|(mine, _)| mine == at.slot) {
-            true => self.open.get(at.slot, crate::ranges::Log::Content)?.max(),
+        let mut newest = match self.me(ctx.dev()).is_some_and(|(mine, _)| mine == at.slot) {
+            true => self.open.get(at.slot, Log::Content)?.max(),
             false => self.heads.get(&at.slot)?.head.seq,
         };
-        let later = |seq| self.entries.get(&EntryRef { slot: at.slot, seq });
-        let hole =
-            |seq: &Seq| later(*seq).is_some_and(|m| m.node != NodeId::default() && !self.is_for_all(m.node));
+        let mut signed = Bytes::new();
+        if let Some((seq, head)) = self.reached.get(&at.slot)
+            && (at.seq..=newest).contains(seq)
+            && (*seq + 1..=newest).any(|seq| self.sealed(EntryRef { slot: at.slot, seq }).is_none())
+        {
+            (newest, signed) = (*seq, head.clone());
+        }
+        let later = |seq| self.sealed(EntryRef { slot: at.slot, seq });
+        let hole = |seq: &Seq| later(*seq).is_some_and(|m| !self.is_for_all(m.node));
         let last = (at.seq + 1..=newest).rev().find(hole).unwrap_or(at.seq);
         if (last - at.seq) as usize > limits::HASHES_PER_REWRAP {
             return None;
         }
         let following = (at.seq + 1..=last).map(|seq| later(seq).map(|m| m.hash));
-        Some(Proof {
+        let proof = Proof {
             before,
             following: following.collect::<Option<_>>()?,
-        })
+            cover: None,
+        };
+        Some((proof, signed))
+    }
+
+    /// A newer head is about to take the place of this slot's: if it is out of reach, the one that was
+    /// reached stays, so that what was proven once can be proven to others.
+    pub(super) fn keep_reached(&mut self, ctx: &mut Ctx<'_>, slot: Slot, newer: Seq) {
+        let reach = self.chains.get(&slot).map_or(0, |(seq, _)| *seq);
+        let Some(old) = self.heads.get(&slot).map(|h| &h.head) else {
+            return;
+        };
+        if newer <= reach || old.seq == 0 || old.seq > reach {
+            return;
+        }
+        let key = table::envelope(self.id, slot, Log::Heads as u8, old.counter);
+        let (at, seq) = ((slot, Log::Heads, old.counter), old.seq);
+        let row = ctx.get(&key).ok().flatten();
+        let envelope = row.and_then(|row| Envelope::decode(&row).ok());
+        let Some((signed, _)) = envelope.and_then(|e| self.ring.open(at, &e.payload)) else {
+            return;
+        };
+        if signed.len() <= limits::COVER_BYTES {
+            let signed = Bytes::from(signed);
+            ctx.batch().put(table::reached(self.id, slot), signed.clone());
+            self.reached.insert(slot, (seq, signed));
+        }
+    }
+
+    /// What a head says that the author of this slot signed; `None` if it is none.
+    pub(super) fn cover_of(&self, slot: Slot, signed: &Bytes) -> Option<Cover> {
+        let author = self.slots.get(&slot)?;
+        let verified = Verified::open(signed, self.id, slot, &author.key).ok()?;
+        match verified.object() {
+            Object::Head(head) if head.seq > 0 => Some(Cover {
+                seq: head.seq,
+                chain: head.chain,
+            }),
+            _ => None,
+        }
     }
 
     /// An entry that was sealed: its author may still change what was not, in another life.
@@ -132,8 +244,11 @@ impl Thread {
         if earlier || !meta.verified || meta.proof.is_some() {
             return;
         }
-        let following = Vec::new();
-        meta.proof = Some(Proof { before, following });
+        meta.proof = Some(Proof {
+            before,
+            following: Vec::new(),
+            cover: None,
+        });
         let key = table::entry(self.id, slot, next);
         if let Ok(Some(row)) = ctx.tx.get(ctx.store, &key)
             && let Ok((_, encoded)) = read_entry_row(&row)
@@ -154,22 +269,26 @@ impl Thread {
         // cheap: everything after it is here, or its own hashes reach to where everything is
         let ready = |at: &EntryRef, proof: Option<&Proof>| {
             let reach = proof.map_or(0, |p| p.following.len() as Seq);
-            at.seq.saturating_add(reach) >= gap
+            at.seq.saturating_add(reach) >= gap || proof.is_some_and(|p| p.cover.is_some())
         };
         let waiting = self.entries.range(from..=to);
         let waiting = waiting.filter(|(at, m)| !m.verified && ready(at, m.proof.as_ref()));
         let waiting: Vec<EntryRef> = waiting.map(|(at, _)| *at).collect();
+        let proven = |t: &Thread, at: &EntryRef| t.entries.get(at).is_none_or(|m| m.verified);
         for at in &waiting {
+            if proven(self, at) {
+                continue;
+            }
             match self.compute(*at, newest) {
-                Outcome::Unknown => {}
-                Outcome::Proven(rewraps) => {
-                    rewraps.into_iter().for_each(|at| self.verified_now(ctx, at));
-                    return;
-                }
+                Outcome::Proven(rewraps) => rewraps.into_iter().for_each(|at| self.verified_now(ctx, at)),
                 Outcome::Refuted(_) => break,
+                Outcome::Unknown => {}
             }
         }
         for at in waiting.into_iter().rev() {
+            if proven(self, &at) {
+                continue;
+            }
             match self.compute(at, newest) {
                 Outcome::Proven(rewraps) => rewraps.into_iter().for_each(|at| self.verified_now(ctx, at)),
                 Outcome::Refuted(1) => self.drop_rewrap(ctx, at),
@@ -178,15 +297,20 @@ impl Thread {
         }
     }
 
-    /// The chain from before a rewrap up to its author's newest head.
+    /// The chain from before a rewrap up to the head that covers it.
     fn compute(&self, at: EntryRef, newest: Seq) -> Outcome {
         let (slot, head) = (at.slot, &self.heads[&at.slot].head);
         let Some(proof) = self.entries.get(&at).and_then(|m| m.proof.as_ref()) else {
             return Outcome::Unknown;
         };
+        let newest = Cover {
+            seq: newest,
+            chain: head.chain,
+        };
+        let cover = proof.cover.unwrap_or(newest);
         let mut chain = proof.before;
         let mut rewraps = Vec::new();
-        for seq in at.seq..=newest {
+        for seq in at.seq..=cover.seq {
             let place = EntryRef { slot, seq };
             let following = || {
                 proof
@@ -208,7 +332,7 @@ impl Thread {
             };
             chain = chain_next(&chain, &hash);
         }
-        match chain == head.chain {
+        match chain == cover.chain {
             true => Outcome::Proven(rewraps),
             false => Outcome::Refuted(rewraps.len()),
         }
@@ -224,17 +348,18 @@ mod tests {
         let proof = Proof {
             before: [1; 32],
             following: vec![[2; 32], [3; 32]],
+            cover: None,
         };
         let mut w = Writer::new();
-        proof.write(&mut w);
+        proof.write_rewrap(&mut w, b"");
         w.put(b"entry");
         let bytes = w.finish();
         crate::golden::check("rewrap", &[("rewrap", &bytes)]);
-        let read = Proof::of_rewrap(&bytes).unwrap();
+        let read = Proof::of_rewrap(&bytes, |_| None).unwrap();
         assert_eq!(read, (proof, Bytes::from_static(b"entry")));
-        assert!((0..bytes.len() - 5).all(|n| Proof::of_rewrap(&bytes.slice(..n)).is_err()));
+        assert!((0..bytes.len() - 5).all(|n| Proof::of_rewrap(&bytes.slice(..n), |_| None).is_err()));
         let mut many = bytes.to_vec();
         many[32] = 0x7f; // 127 hashes, of which two are here
-        assert!(Proof::of_rewrap(&many.into()).is_err());
+        assert!(Proof::of_rewrap(&many.into(), |_| None).is_err());
     }
 }

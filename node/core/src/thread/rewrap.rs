@@ -179,14 +179,15 @@ impl Thread {
         let Some((meta, encoded)) = row.and_then(|r| read_entry_row(&r).ok()) else {
             return Ok(());
         };
-        let Some(proof) = self.proof_of(ctx, at) else {
+        let Some((proof, signed)) = self.proof_of(ctx, at) else {
             return Ok(());
         };
         let mut w = Writer::new();
-        proof.write(&mut w);
+        proof.write_rewrap(&mut w, &signed);
         w.put(&encoded);
         // no carrier takes a longer alarm
-        let long = encoded.len() + proof.hashes_len() + limits::ALARM_SEAL_BYTES > limits::ALARM_BYTES;
+        let long = encoded.len() + proof.hashes_len() + signed.len() + limits::ALARM_SEAL_BYTES
+            > limits::ALARM_BYTES;
         let class = match long {
             true => meta.class.max(Class::Clinical),
             false => meta.class,
