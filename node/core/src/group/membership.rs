@@ -214,7 +214,7 @@ impl Ops {
         let id = OpId([0; 16]);
         let op = Op {
             counter,
-            act: act.clone(),
+            act: *act,
             cursors,
         };
         let said = Held {
