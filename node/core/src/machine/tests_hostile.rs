@@ -547,6 +547,32 @@ fn what_was_reached_is_handed_on_though_later_entries_died_with_their_author() {
 }
 
 #[test]
+fn a_head_of_any_number_costs_no_more_than_what_is_held() {
+    let (mut table, medic, doctor, _, thread) = three();
+    let said = table.note(doctor, thread, "one");
+    table.pass(10_000);
+    let slot = table.own_slot(doctor, thread);
+    table.hack(doctor, thread, |t, ctx| {
+        let mut counters = ctx.counters(t.id).unwrap();
+        counters.head += 1;
+        ctx.set_counters(t.id, &counters);
+        let mut head = t.heads[&slot].head.clone();
+        (head.counter, head.seq) = (counters.head, u32::MAX);
+        let handle = t.handle_now().unwrap();
+        t.put_control(ctx, slot, handle, Class::Text, Object::Head(head))
+            .unwrap();
+    });
+    table.pass(10_000);
+    assert_eq!(table.thread(medic, thread).heads[&slot].head.seq, u32::MAX);
+    let late = table.seat(&Org1::new(), 5, Part::Member, Some(Role::Nurse));
+    table.add(medic, late, thread, Role::Nurse);
+    table.connect(medic, late);
+    table.pass(60_000);
+    // the head before that one proves it
+    assert_eq!(table.text(late, thread, said).as_deref(), Some("one"));
+}
+
+#[test]
 fn nothing_leaves_while_its_batch_is_in_flight() {
     let (mut table, medic, doctor, _, thread) = two_and_a_relay();
     table.add(medic, doctor, thread, Role::Cardiologist);

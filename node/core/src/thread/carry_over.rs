@@ -10,7 +10,7 @@ use super::{EntryMeta, Thread};
 use crate::clinical::Body;
 use crate::entry::{Entry, Kind};
 use crate::envelope::Class;
-use crate::id::{NodeId, Slot};
+use crate::id::{NodeId, Seq, Slot};
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
@@ -28,8 +28,16 @@ impl Thread {
         let Some((mine, _)) = self.me(ctx.dev()) else {
             return;
         };
-        let waiting = self.entries.iter();
-        let waiting = waiting.filter(|(at, m)| at.slot != mine && self.is_unsealed_own(at.slot, m.node));
+        if self.unsealed.is_empty() {
+            return;
+        }
+        let earlier = self.own_slots.iter().filter(|slot| **slot != mine);
+        let of_slot = |slot: Slot| {
+            let (from, to) = (EntryRef { slot, seq: 0 }, EntryRef { slot, seq: Seq::MAX });
+            self.entries.range(from..=to)
+        };
+        let waiting = earlier.flat_map(|slot| of_slot(*slot));
+        let waiting = waiting.filter(|(_, m)| m.node == NodeId::default());
         let told = |m: &EntryMeta| (m.class, Wall(m.stored_ms));
         let waiting: Vec<_> = waiting.map(|(at, m)| (*at, told(m))).collect();
         // a store that cannot be read now is asked again; nothing was taken out of it yet

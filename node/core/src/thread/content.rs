@@ -192,6 +192,9 @@ impl Thread {
         let (proof, encoded) = if rewrap {
             let cover = |signed: &Bytes| self.cover_of(place.slot, signed);
             match Proof::of_rewrap(&plaintext, cover) {
+                Ok((proof, _)) if !proof.covers(place.seq) => {
+                    return Absorbed::Junk("head before the entry that it should prove");
+                }
                 Ok((proof, encoded)) => (Some(proof), encoded),
                 Err(_) => return Absorbed::Junk("rewrap does not parse"),
             }

@@ -21,6 +21,7 @@ use crate::machine::ctx::Ctx;
 use crate::ranges::Log;
 use crate::store::table;
 use bytes::Bytes;
+use std::ops::Bound;
 
 /// What a signed head says of its author's chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,11 @@ impl Proof {
         }
     }
 
+    /// The head inside, if there is one, counts this entry.
+    pub(super) fn covers(&self, seq: Seq) -> bool {
+        self.cover.is_none_or(|cover| cover.seq >= seq)
+    }
+
     /// Bytes that the later hashes add.
     pub(super) fn hashes_len(&self) -> usize {
         32 * self.following.len()
@@ -150,13 +156,23 @@ impl Thread {
         {
             (newest, signed) = (*seq, head.clone());
         }
-        let later = |seq| self.sealed(EntryRef { slot: at.slot, seq });
-        let hole = |seq: &Seq| later(*seq).is_some_and(|m| !self.is_for_all(m.node));
-        let last = (at.seq + 1..=newest).rev().find(hole).unwrap_or(at.seq);
-        if (last - at.seq) as usize > limits::HASHES_PER_REWRAP {
+        // over what is held: an author may sign any number
+        let to = EntryRef {
+            slot: at.slot,
+            seq: newest.max(at.seq),
+        };
+        let later = self.entries.range((Bound::Excluded(at), Bound::Included(to)));
+        let sealed = later.filter(|(_, m)| m.node != NodeId::default());
+        let hole = sealed.rev().find(|(_, m)| !self.is_for_all(m.node));
+        let k = hole.map_or(0, |(last, _)| last.seq - at.seq);
+        if k as usize > limits::HASHES_PER_REWRAP {
             return None;
         }
-        let following = (at.seq + 1..=last).map(|seq| later(seq).map(|m| m.hash));
+        let hash = |n| {
+            let seq = at.seq + n;
+            self.sealed(EntryRef { slot: at.slot, seq }).map(|m| m.hash)
+        };
+        let following = (1..=k).map(hash);
         let proof = Proof {
             before,
             following: following.collect::<Option<_>>()?,
@@ -308,6 +324,9 @@ impl Thread {
             chain: head.chain,
         };
         let cover = proof.cover.unwrap_or(newest);
+        if cover.seq < at.seq {
+            return Outcome::Unknown;
+        }
         let mut chain = proof.before;
         let mut rewraps = Vec::new();
         for seq in at.seq..=cover.seq {
