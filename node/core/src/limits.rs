@@ -131,6 +131,8 @@ pub const ALARM_SEAL_BYTES: usize = 184;
 
 /// Hashes of later entries that a rewrap carries at most.
 pub const HASHES_PER_REWRAP: usize = 256;
+/// Rewraps of one slot that wait for their proof.
+pub const UNPROVEN_PER_SLOT: usize = 2048;
 /// Longest signed head that a rewrap carries.
 pub const COVER_BYTES: usize = 4096;
 

@@ -460,3 +460,5 @@ fn check_identity(cfg: &Config, id: &Identity) -> Result<(), OpenError> {
 mod tests;
 #[cfg(test)]
 mod tests_hostile;
+#[cfg(test)]
+mod tests_rewrap;

@@ -37,7 +37,7 @@ use crate::group::mls::NodeState;
 use crate::id::{Dev, Handle, Incarnation, Key8, MsgId, NodeId, Object8, OpId, Seq, Slot, ThreadId};
 use crate::machine::command::EntryRef;
 use crate::machine::event::Stopped;
-use crate::ranges::{Log, Ranges};
+use crate::ranges::Ranges;
 use crate::time::{Hlc, Instant};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,6 +148,8 @@ pub(crate) struct Thread {
     pub(crate) open: Ranges,
     pub(crate) items: BTreeMap<ItemKey, Item>,
     pub(crate) entries: BTreeMap<EntryRef, EntryMeta>,
+    /// Rewraps that wait for their proof.
+    pub(crate) unproven: BTreeSet<EntryRef>,
     /// Authenticated chain per slot: up to which number, and its value there.
     pub(crate) chains: BTreeMap<Slot, (Seq, [u8; 32])>,
     pub(crate) heads: BTreeMap<Slot, HeadInfo>,
@@ -207,6 +209,7 @@ impl Thread {
             open: Ranges::new(),
             items: BTreeMap::new(),
             entries: BTreeMap::new(),
+            unproven: BTreeSet::new(),
             chains: BTreeMap::new(),
             heads: BTreeMap::new(),
             reached: BTreeMap::new(),
@@ -298,11 +301,6 @@ impl Thread {
         self.objects
             .get(&object)
             .is_some_and(|o| self.is_own(o.entry.slot))
-    }
-
-    /// Whether a place is stored here.
-    pub(crate) fn holds(&self, slot: Slot, log: Log, seq: Seq) -> bool {
-        self.have.contains(slot, log, seq)
     }
 
     /// Slots in the order that all members compute, for the implicit form of HAVE.

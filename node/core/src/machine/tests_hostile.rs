@@ -28,7 +28,7 @@ const HAVE: u8 = 3;
 const CERT: u8 = 5;
 
 /// The frames that carry an envelope.
-fn data(envelope: Bytes) -> Bytes {
+pub(super) fn data(envelope: Bytes) -> Bytes {
     let frames = Cutter::new(envelope, None, limits::UNIT_BYTES).map(|d| Frame::Data(d).encode());
     Bytes::from(frames.flatten().collect::<Vec<u8>>())
 }
@@ -41,13 +41,13 @@ impl Table {
     }
 
     /// `at` gets bytes from `peer`.
-    fn feed(&mut self, at: usize, peer: usize, bytes: Bytes) {
+    pub(super) fn feed(&mut self, at: usize, peer: usize, bytes: Bytes) {
         let link = self.link(at, peer);
         self.input(at, Input::Frame { link, bytes });
     }
 
     /// A member does what no machine of ours would do.
-    fn hack<T>(
+    pub(super) fn hack<T>(
         &mut self,
         at: usize,
         thread: ThreadId,
@@ -64,7 +64,7 @@ impl Table {
         done
     }
 
-    fn thread(&self, at: usize, thread: ThreadId) -> &Thread {
+    pub(super) fn thread(&self, at: usize, thread: ThreadId) -> &Thread {
         &self.boxes[at].machine.threads[&thread]
     }
 
@@ -72,11 +72,11 @@ impl Table {
         self.boxes[at].machine.view(thread).unwrap().stopped
     }
 
-    fn own_slot(&self, at: usize, thread: ThreadId) -> Slot {
+    pub(super) fn own_slot(&self, at: usize, thread: ThreadId) -> Slot {
         self.thread(at, thread).me(self.dev(at)).unwrap().0
     }
 
-    fn prefix(&self, at: usize, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+    pub(super) fn prefix(&self, at: usize, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
         let all = rows(&self.boxes[at].store, prefix).unwrap();
         all.into_iter()
             .map(|(k, v)| (Bytes::from(k.to_vec()), v))
@@ -85,7 +85,7 @@ impl Table {
 }
 
 /// Medic (founder), doctor, nurse, all linked with each other.
-fn three() -> (Table, usize, usize, usize, ThreadId) {
+pub(super) fn three() -> (Table, usize, usize, usize, ThreadId) {
     let (mut table, medic, doctor, _, thread) = two_and_a_relay();
     let nurse = table.seat(&Org1::new(), 4, Part::Member, Some(Role::Nurse));
     table.add(medic, doctor, thread, Role::Cardiologist);
@@ -471,105 +471,6 @@ fn evidence_of_two_words_at_one_place_is_bounded_and_survives_a_restart() {
     assert_eq!(kept(&table), 1);
     table.reopen(medic);
     assert!(disputed(&table));
-}
-
-#[test]
-fn the_genuine_entry_takes_the_place_of_a_false_rewrap() {
-    let (mut table, medic, doctor, nurse, thread) = three();
-    let slot = table.own_slot(medic, thread);
-    let seq = table.hack(medic, thread, |t, ctx| ctx.counters(t.id).unwrap().content + 1);
-    let envelope = table.hack(nurse, thread, |t, ctx| {
-        let (node, handle) = (t.head, t.handle_now().unwrap());
-        let place = SealPlace {
-            class: Class::Text,
-            slot,
-            seq,
-            node,
-        };
-        let plaintext = [&[0u8; 34][..], b"not what the medic wrote"].concat();
-        let state = t.nodes.get_mut(&node).unwrap();
-        let payload = state
-            .seal(ctx.crypto, &ctx.member.device, &place, 1, &plaintext)
-            .unwrap();
-        let log = Log::Content;
-        let envelope = Envelope {
-            class: Class::Text,
-            ttl: Class::Text.ttl(),
-            handle,
-            place: Place::Log { slot, log, seq },
-            payload,
-        };
-        envelope.encode()
-    });
-    table.feed(doctor, nurse, data(envelope));
-    table.cut(doctor);
-    let note = table.note(medic, thread, "what the medic wrote");
-    table.pass(1);
-    let genuine = table::envelope(thread, slot, Log::Content as u8, seq);
-    let genuine = table.prefix(medic, &genuine).pop().unwrap().1;
-    table.connect(doctor, nurse);
-    table.feed(doctor, nurse, data(genuine));
-    assert_eq!(
-        table.text(doctor, thread, note).as_deref(),
-        Some("what the medic wrote")
-    );
-    let items = &table.thread(doctor, thread).items;
-    assert!(items.contains_key(&(Log::Content as u8, slot, seq)));
-    assert!(!items.contains_key(&(crate::thread::REWRAP, slot, seq)));
-    assert_eq!(table.prefix(doctor, &table::rewrap(thread, slot, seq)), []);
-}
-
-#[test]
-fn what_was_reached_is_handed_on_though_later_entries_died_with_their_author() {
-    let (mut table, medic, doctor, nurse, thread) = three();
-    let said = ["one", "two"].map(|text| table.note(doctor, thread, text));
-    table.pass(10_000);
-    table.cut(doctor);
-    table.note(doctor, thread, "never arrives");
-    let slot = table.own_slot(doctor, thread);
-    let head = table.hack(doctor, thread, |t, ctx| {
-        t.seal_waiting(ctx).unwrap();
-        t.sign_head(ctx).unwrap();
-        let counter = t.have.get(slot, Log::Heads).unwrap().max();
-        let row = table::envelope(t.id, slot, Log::Heads as u8, counter);
-        ctx.get(&row).unwrap().unwrap()
-    });
-    table.feed(medic, nurse, data(head));
-    assert_eq!(table.thread(medic, thread).heads[&slot].head.seq, 3);
-    table.reopen(medic);
-    table.connect(medic, nurse);
-    let late = table.seat(&Org1::new(), 5, Part::Member, Some(Role::Nurse));
-    table.add(medic, late, thread, Role::Nurse);
-    table.connect(medic, late);
-    table.pass(60_000);
-    let read = said.map(|entry| table.text(late, thread, entry));
-    assert_eq!(read, [Some("one".to_owned()), Some("two".to_owned())]);
-}
-
-#[test]
-fn a_head_of_any_number_costs_no_more_than_what_is_held() {
-    let (mut table, medic, doctor, _, thread) = three();
-    let said = table.note(doctor, thread, "one");
-    table.pass(10_000);
-    let slot = table.own_slot(doctor, thread);
-    table.hack(doctor, thread, |t, ctx| {
-        let mut counters = ctx.counters(t.id).unwrap();
-        counters.head += 1;
-        ctx.set_counters(t.id, &counters);
-        let mut head = t.heads[&slot].head.clone();
-        (head.counter, head.seq) = (counters.head, u32::MAX);
-        let handle = t.handle_now().unwrap();
-        t.put_control(ctx, slot, handle, Class::Text, Object::Head(head))
-            .unwrap();
-    });
-    table.pass(10_000);
-    assert_eq!(table.thread(medic, thread).heads[&slot].head.seq, u32::MAX);
-    let late = table.seat(&Org1::new(), 5, Part::Member, Some(Role::Nurse));
-    table.add(medic, late, thread, Role::Nurse);
-    table.connect(medic, late);
-    table.pass(60_000);
-    // the head before that one proves it
-    assert_eq!(table.text(late, thread, said).as_deref(), Some("one"));
 }
 
 #[test]

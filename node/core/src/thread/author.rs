@@ -332,6 +332,7 @@ impl Thread {
         let head = self.head;
         let node = self.nodes.get_mut(&head).expect("the gate checked it");
         node.save(self.id, head, &mut ctx.tx.batch);
+        self.advance_chain(ctx, slot);
         // in the same batch: an entry whose author signed no head for it can never be handed on
         self.sign_head(ctx)?;
         sealed.map(|()| true)
@@ -463,7 +464,7 @@ impl Thread {
     fn sealed_chain(&self, slot: Slot) -> (Seq, [u8; 32]) {
         let (mut at, mut chain) = (0, [0u8; 32]);
         while let Some(meta) = self.entries.get(&EntryRef { slot, seq: at + 1 }) {
-            if meta.node == NodeId::default() {
+            if meta.node == NodeId::default() || !meta.verified {
                 break;
             }
             chain = chain_next(&chain, &meta.hash);

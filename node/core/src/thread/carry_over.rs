@@ -11,7 +11,7 @@ use crate::clinical::Body;
 use crate::entry::{Entry, Kind};
 use crate::envelope::Class;
 use crate::id::{NodeId, Seq, Slot};
-use crate::machine::command::EntryRef;
+use crate::machine::command::{CommandError, EntryRef};
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
 use crate::ranges::Log;
@@ -44,11 +44,24 @@ impl Thread {
         if waiting.is_empty() || self.is_stale(ctx.dev()) || self.own_counters(ctx, mine).is_err() {
             return;
         }
+        let read = waiting.into_iter().map(|(at, told)| {
+            let row = ctx.get(&table::entry(self.id, at.slot, at.seq))?;
+            Ok((at, told, row))
+        });
+        let Ok(rows) = read.collect::<Result<Vec<_>, CommandError>>() else {
+            return;
+        };
         // all leave before the first is written: old and new ones may share numbers
-        let left: Vec<_> = waiting
-            .into_iter()
-            .filter_map(|(at, told)| Some((at, told, self.take_unsealed(ctx, at)?)))
-            .collect();
+        let mut left = Vec::new();
+        for (at, told, row) in rows {
+            self.take_unsealed(ctx, at);
+            let row = row.and_then(|row| read_entry_row(&row).ok());
+            if let Some((meta, encoded)) = row
+                && let Ok(entry) = Entry::decode(&encoded)
+            {
+                left.push((at, told, (meta.hash, entry)));
+            }
+        }
         let slots: BTreeSet<Slot> = left.iter().map(|(at, ..)| at.slot).collect();
         for slot in slots {
             self.chains.remove(&slot);
@@ -69,18 +82,13 @@ impl Thread {
     }
 
     /// Takes an unsealed entry out of the store and of memory.
-    fn take_unsealed(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) -> Option<([u8; 32], Entry)> {
-        let key = table::entry(self.id, at.slot, at.seq);
-        let row = ctx.get(&key).ok()??;
-        let (meta, encoded) = read_entry_row(&row).ok()?;
-        let entry = Entry::decode(&encoded).ok()?;
-        ctx.batch().delete(key);
+    fn take_unsealed(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
+        ctx.batch().delete(table::entry(self.id, at.slot, at.seq));
         ctx.batch().delete(table::unsealed(self.id, at.seq));
         self.unsealed.retain(|(_, seq)| *seq != at.seq);
         self.entries.remove(&at);
         self.trackers.remove(&at);
         self.open.remove(at.slot, Log::Content, at.seq);
-        Some((meta.hash, entry))
     }
 
     fn write_again(
@@ -116,6 +124,10 @@ fn rename(entry: &mut Entry, renamed: &Renamed) {
             recall.entry = new(&recall.entry).unwrap_or(recall.entry);
             recall.replacement = recall.replacement.map(|old| new(&old).unwrap_or(old));
             Body::Recall(recall)
+        }
+        Ok(Body::Alert(mut alert)) => {
+            alert.refers = alert.refers.map(|old| new(&old).unwrap_or(old));
+            Body::Alert(alert)
         }
         _ => return,
     };

@@ -15,6 +15,7 @@ use crate::entry::{Entry, Kind, chain_next, entry_hash};
 use crate::envelope::{Class, Envelope};
 use crate::group::mls::{OpenError, Opened, SealPlace};
 use crate::id::{MsgId, NodeId, Seq, Slot};
+use crate::limits;
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
@@ -117,7 +118,8 @@ impl Thread {
         let Some(tag) = envelope.payload.get(..4) else {
             return Absorbed::Junk("content payload too short");
         };
-        if self.me(ctx.dev()).is_some_and(|(mine, _)| mine == slot) && self.holds(slot, Log::Content, seq) {
+        if self.me(ctx.dev()).is_some_and(|(mine, _)| mine == slot) {
+            // nobody tells a device what it writes in its present life
             return Absorbed::Useless;
         }
         if !self.slots.contains_key(&slot) {
@@ -215,6 +217,9 @@ impl Thread {
         if let Some(old) = self.entries.get(&entry_ref) {
             return self.second_at(ctx, entry_ref, old.clone(), meta, encoded, bytes);
         }
+        if rewrap && self.unproven_of(entry_ref.slot).count() >= limits::UNPROVEN_PER_SLOT {
+            return Absorbed::Useless;
+        }
         self.keep_envelope(ctx, envelope, entry_ref, rewrap, bytes);
         self.keep_entry(ctx, entry_ref, meta, &encoded);
         Absorbed::New
@@ -247,6 +252,10 @@ impl Thread {
             .put(table::entry(self.id, at.slot, at.seq), entry_row(&meta, encoded));
         let verified = meta.verified;
         self.entries.insert(at, meta);
+        match verified {
+            true => self.unproven.remove(&at),
+            false => self.unproven.insert(at),
+        };
         self.anchor(ctx, at.slot);
         if verified {
             self.now_open(ctx, at, encoded);
@@ -305,23 +314,29 @@ impl Thread {
                 ctx.batch()
                     .put(table::entry(self.id, at.slot, at.seq), entry_row(&meta, &encoded));
                 self.entries.insert(at, meta);
+                self.unproven.remove(&at);
                 self.now_open(ctx, at, &encoded);
                 self.verify_rewraps(ctx, at.slot);
                 return Absorbed::Useless;
             }
-            // handed on again: what its proof lacked before may be in this one
-            if let Ok(envelope) = Envelope::decode(bytes) {
-                self.keep_envelope(ctx, &envelope, at, true, bytes);
-            }
-            self.keep_entry(ctx, at, new, &encoded);
-            return Absorbed::New;
         }
         if self.is_unsealed_own(at.slot, old.node) {
             // a restored store gave the number again: what was sealed under it comes once that moved
             return Absorbed::Useless;
         }
-        if !new.verified {
+        if !new.verified && old.verified {
             return Absorbed::Junk("rewrap differs from the entry");
+        }
+        if !new.verified {
+            // one of two that hand it on may lie, or lack a hash: the one that is proven stays
+            if !self.would_prove(at, &new) {
+                return Absorbed::Useless;
+            }
+            if let Ok(envelope) = Envelope::decode(bytes) {
+                self.keep_envelope(ctx, &envelope, at, true, bytes);
+            }
+            self.keep_entry(ctx, at, new, &encoded);
+            return Absorbed::New;
         }
         if !old.verified {
             // what another member rewrapped was not what the author wrote
@@ -374,7 +389,7 @@ impl Thread {
     }
 
     /// An entry that its author's signed head proves is open.
-    pub(super) fn verified_now(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
+    pub(super) fn verified_now(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, proof: Proof) {
         let key = table::entry(self.id, at.slot, at.seq);
         let Ok(Some(row)) = ctx.tx.get(ctx.store, &key) else {
             return;
@@ -383,16 +398,16 @@ impl Thread {
             return;
         };
         meta.verified = true;
-        if let Some(proof) = &mut meta.proof {
-            proof.done();
-        }
+        meta.proof = Some(proof);
         ctx.batch().put(key, entry_row(&meta, &encoded));
         self.entries.insert(at, meta);
+        self.unproven.remove(&at);
         self.now_open(ctx, at, &encoded);
     }
 
     pub(super) fn drop_rewrap(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) {
         self.entries.remove(&at);
+        self.unproven.remove(&at);
         self.items.remove(&(REWRAP, at.slot, at.seq));
         ctx.batch().delete(table::entry(self.id, at.slot, at.seq));
         ctx.batch().delete(table::rewrap(self.id, at.slot, at.seq));

@@ -191,6 +191,8 @@ impl Thread {
             let (meta, encoded) = read_entry_row(&row).map_err(|e| ReadError(e.to_string()))?;
             if meta.verified {
                 self.open.insert(at.slot, Log::Content, at.seq);
+            } else {
+                self.unproven.insert(at);
             }
             self.entries.insert(at, meta);
             bodies.push((at, encoded));

@@ -21,6 +21,7 @@ use crate::machine::ctx::Ctx;
 use crate::ranges::Log;
 use crate::store::table;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// What a signed head says of its author's chain.
@@ -116,10 +117,13 @@ impl Proof {
         32 * self.following.len()
     }
 
-    /// The entry is proven: the later hashes have served.
-    pub(super) fn done(&mut self) {
-        self.following = Vec::new();
-        self.cover = None;
+    /// Of an entry that is proven: only the chain before it is of use.
+    fn proven(before: [u8; 32]) -> Proof {
+        Proof {
+            before,
+            following: Vec::new(),
+            cover: None,
+        }
     }
 }
 
@@ -132,8 +136,8 @@ fn read_chain(r: &mut Reader<'_>) -> Result<([u8; 32], Vec<[u8; 32]>), Malformed
 
 /// What a computation of the chain came to.
 enum Outcome {
-    /// The signed value; these rewraps were in it.
-    Proven(Vec<EntryRef>),
+    /// The signed value; these rewraps were in it, each with the chain before it.
+    Proven(Vec<(EntryRef, [u8; 32])>),
     /// Another value; so many rewraps were in it.
     Refuted(usize),
     /// An entry is missing.
@@ -152,7 +156,7 @@ impl Thread {
         let mut signed = Bytes::new();
         if let Some((seq, head)) = self.reached.get(&at.slot)
             && (at.seq..=newest).contains(seq)
-            && (*seq + 1..=newest).any(|seq| self.sealed(EntryRef { slot: at.slot, seq }).is_none())
+            && (*seq + 1..=newest).any(|seq| self.proven(EntryRef { slot: at.slot, seq }).is_none())
         {
             (newest, signed) = (*seq, head.clone());
         }
@@ -162,15 +166,15 @@ impl Thread {
             seq: newest.max(at.seq),
         };
         let later = self.entries.range((Bound::Excluded(at), Bound::Included(to)));
-        let sealed = later.filter(|(_, m)| m.node != NodeId::default());
-        let hole = sealed.rev().find(|(_, m)| !self.is_for_all(m.node));
+        let known = later.filter(|(_, m)| m.verified && m.node != NodeId::default());
+        let hole = known.rev().find(|(_, m)| !self.is_for_all(m.node));
         let k = hole.map_or(0, |(last, _)| last.seq - at.seq);
         if k as usize > limits::HASHES_PER_REWRAP {
             return None;
         }
         let hash = |n| {
             let seq = at.seq + n;
-            self.sealed(EntryRef { slot: at.slot, seq }).map(|m| m.hash)
+            self.proven(EntryRef { slot: at.slot, seq }).map(|m| m.hash)
         };
         let following = (1..=k).map(hash);
         let proof = Proof {
@@ -223,20 +227,25 @@ impl Thread {
         self.entries.get(&at).filter(|m| m.node != NodeId::default())
     }
 
+    /// A sealed entry that is known to be its author's.
+    fn proven(&self, at: EntryRef) -> Option<&EntryMeta> {
+        self.sealed(at).filter(|m| m.verified)
+    }
+
     /// Chain over the author's entries before this one, from the nearest place where it is known.
     fn chain_before(&self, at: EntryRef) -> Option<[u8; 32]> {
         let mut between = Vec::new();
         let mut seq = at.seq;
         let start = loop {
-            let meta = self.sealed(EntryRef { slot: at.slot, seq });
-            if let Some(proof) = meta.filter(|m| m.verified).and_then(|m| m.proof.as_ref()) {
+            let meta = self.proven(EntryRef { slot: at.slot, seq });
+            if let Some(proof) = meta.and_then(|m| m.proof.as_ref()) {
                 break proof.before;
             }
             if seq == 1 {
                 break [0; 32];
             }
             seq -= 1;
-            between.push(self.sealed(EntryRef { slot: at.slot, seq })?.hash);
+            between.push(self.proven(EntryRef { slot: at.slot, seq })?.hash);
         };
         Some(
             between
@@ -253,18 +262,14 @@ impl Thread {
         };
         let Some(next) = seq.checked_add(1) else { return };
         let at = EntryRef { slot, seq: next };
-        let earlier = seq == 0 || self.entries.contains_key(&EntryRef { slot, seq });
+        let earlier = seq == 0 || self.proven(EntryRef { slot, seq }).is_some();
         let Some(meta) = self.entries.get_mut(&at) else {
             return;
         };
         if earlier || !meta.verified || meta.proof.is_some() {
             return;
         }
-        meta.proof = Some(Proof {
-            before,
-            following: Vec::new(),
-            cover: None,
-        });
+        meta.proof = Some(Proof::proven(before));
         let key = table::entry(self.id, slot, next);
         if let Ok(Some(row)) = ctx.tx.get(ctx.store, &key)
             && let Ok((_, encoded)) = read_entry_row(&row)
@@ -273,57 +278,83 @@ impl Thread {
         }
     }
 
-    /// Rewraps of a slot become open once the chain reaches their author's newest signed head. If one
+    /// Rewraps of a slot that wait for their proof.
+    pub(super) fn unproven_of(&self, slot: Slot) -> impl Iterator<Item = EntryRef> + '_ {
+        let (from, to) = (EntryRef { slot, seq: 0 }, EntryRef { slot, seq: Seq::MAX });
+        self.unproven.range(from..=to).copied()
+    }
+
+    /// Rewraps of a slot become open once the chain reaches a signed head of their author. If one
     /// alone makes it reach another value, it was not what the author wrote, and is dropped.
     pub(super) fn verify_rewraps(&mut self, ctx: &mut Ctx<'_>, slot: Slot) {
-        let Some(newest) = self.heads.get(&slot).map(|h| h.head.seq) else {
-            return;
-        };
-        let (from, to) = (EntryRef { slot, seq: 0 }, EntryRef { slot, seq: newest });
-        let held = |seq: &Seq| self.sealed(EntryRef { slot, seq: *seq }).is_some();
-        let gap = (1..=newest).rev().find(|seq| !held(seq)).unwrap_or(0);
+        let waiting: Vec<EntryRef> = self.unproven_of(slot).collect();
         // cheap: everything after it is here, or its own hashes reach to where everything is
-        let ready = |at: &EntryRef, proof: Option<&Proof>| {
-            let reach = proof.map_or(0, |p| p.following.len() as Seq);
-            at.seq.saturating_add(reach) >= gap || proof.is_some_and(|p| p.cover.is_some())
+        let mut gaps = BTreeMap::new();
+        let ready = |at: &EntryRef| {
+            let Some(meta) = self.entries.get(at) else {
+                return false;
+            };
+            let Some(cover) = self.cover(*at, meta) else {
+                return false;
+            };
+            let held = |seq: &Seq| self.sealed(EntryRef { slot, seq: *seq }).is_some();
+            let find = || (1..=cover.seq).rev().find(|seq| !held(seq)).unwrap_or(0);
+            let gap = *gaps.entry(cover.seq).or_insert_with(find);
+            let reach = meta.proof.as_ref().map_or(0, |p| p.following.len() as Seq);
+            at.seq <= cover.seq && at.seq.saturating_add(reach) >= gap
         };
-        let waiting = self.entries.range(from..=to);
-        let waiting = waiting.filter(|(at, m)| !m.verified && ready(at, m.proof.as_ref()));
-        let waiting: Vec<EntryRef> = waiting.map(|(at, _)| *at).collect();
-        let proven = |t: &Thread, at: &EntryRef| t.entries.get(at).is_none_or(|m| m.verified);
+        let waiting: Vec<EntryRef> = waiting.into_iter().filter(ready).collect();
         for at in &waiting {
-            if proven(self, at) {
-                continue;
-            }
-            match self.compute(*at, newest) {
-                Outcome::Proven(rewraps) => rewraps.into_iter().for_each(|at| self.verified_now(ctx, at)),
+            match self.compute(*at) {
+                Outcome::Proven(rewraps) => self.all_verified(ctx, rewraps),
                 Outcome::Refuted(_) => break,
                 Outcome::Unknown => {}
             }
         }
         for at in waiting.into_iter().rev() {
-            if proven(self, &at) {
-                continue;
-            }
-            match self.compute(at, newest) {
-                Outcome::Proven(rewraps) => rewraps.into_iter().for_each(|at| self.verified_now(ctx, at)),
+            match self.compute(at) {
+                Outcome::Proven(rewraps) => self.all_verified(ctx, rewraps),
                 Outcome::Refuted(1) => self.drop_rewrap(ctx, at),
                 Outcome::Refuted(_) | Outcome::Unknown => {}
             }
         }
     }
 
+    fn all_verified(&mut self, ctx: &mut Ctx<'_>, rewraps: Vec<(EntryRef, [u8; 32])>) {
+        for (at, before) in rewraps {
+            self.verified_now(ctx, at, Proof::proven(before));
+        }
+    }
+
+    /// Whether the place would be proven with this in it.
+    pub(super) fn would_prove(&mut self, at: EntryRef, meta: &EntryMeta) -> bool {
+        let Some(old) = self.entries.insert(at, meta.clone()) else {
+            return false;
+        };
+        let outcome = self.compute(at);
+        self.entries.insert(at, old);
+        matches!(outcome, Outcome::Proven(_))
+    }
+
+    /// The signed head that an unproven entry has to come to.
+    fn cover(&self, at: EntryRef, meta: &EntryMeta) -> Option<Cover> {
+        let inside = meta.proof.as_ref().and_then(|p| p.cover);
+        inside.or_else(|| {
+            let head = &self.heads.get(&at.slot)?.head;
+            let (seq, chain) = (head.seq, head.chain);
+            Some(Cover { seq, chain })
+        })
+    }
+
     /// The chain from before a rewrap up to the head that covers it.
-    fn compute(&self, at: EntryRef, newest: Seq) -> Outcome {
-        let (slot, head) = (at.slot, &self.heads[&at.slot].head);
-        let Some(proof) = self.entries.get(&at).and_then(|m| m.proof.as_ref()) else {
+    fn compute(&self, at: EntryRef) -> Outcome {
+        let slot = at.slot;
+        let Some(meta) = self.entries.get(&at).filter(|m| !m.verified) else {
             return Outcome::Unknown;
         };
-        let newest = Cover {
-            seq: newest,
-            chain: head.chain,
+        let (Some(proof), Some(cover)) = (&meta.proof, self.cover(at, meta)) else {
+            return Outcome::Unknown;
         };
-        let cover = proof.cover.unwrap_or(newest);
         if cover.seq < at.seq {
             return Outcome::Unknown;
         }
@@ -340,7 +371,7 @@ impl Thread {
             let hash = match self.sealed(place) {
                 Some(meta) => {
                     if !meta.verified {
-                        rewraps.push(place);
+                        rewraps.push((place, chain));
                     }
                     meta.hash
                 }
