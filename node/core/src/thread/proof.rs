@@ -266,7 +266,8 @@ impl Thread {
         let Some(meta) = self.entries.get_mut(&at) else {
             return;
         };
-        if earlier || !meta.verified || meta.proof.is_some() {
+        let waits = !meta.verified || meta.node == NodeId::default();
+        if earlier || waits || meta.proof.is_some() {
             return;
         }
         meta.proof = Some(Proof::proven(before));
