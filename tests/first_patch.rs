@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::harness::{Test, project, target};
+use crate::harness::{GIT, Test, project, target};
 use crate::tidy::tree;
 
 const LAYER: &str = "docs";
@@ -43,7 +43,8 @@ pub(crate) fn tests() -> Vec<Test> {
                 "the page shows its test failing and passing"
             );
             Ok(())
-        }),
+        })
+        .needs(&GIT),
         Test::new(LAYER, "first_patch_works", || {
             let page = page()?;
             let copy = copy_of_the_project("first-patch")?;
@@ -54,7 +55,8 @@ pub(crate) fn tests() -> Vec<Test> {
             assert_eq!(new.len(), 1, "{new:?}");
             assert!(page.contains(&new[0]), "the page shows another line than {new:?}");
             Ok(())
-        }),
+        })
+        .needs(&GIT),
     ]
 }
 

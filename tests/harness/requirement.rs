@@ -37,7 +37,7 @@ impl Requirement {
 }
 
 /// All requirements, for checking the names in `AIDMESH_REQUIRE`.
-pub(super) static ALL: [&Requirement; 2] = [&RECORDINGS, &JUDGES];
+pub(super) static ALL: [&Requirement; 3] = [&RECORDINGS, &JUDGES, &GIT];
 
 /// Real ECG recordings; yields their folder. They are not part of the project: their licences differ.
 pub(crate) static RECORDINGS: Requirement = Requirement::new(
@@ -53,6 +53,9 @@ pub(crate) static JUDGES: Requirement = Requirement::new(
     find_judges,
 );
 
+/// Applies the patches of a page; yields the program.
+pub(crate) static GIT: Requirement = Requirement::new("git", "install git", find_git);
+
 fn find_recordings() -> Result<PathBuf, String> {
     let folder = project().join("../shared/data");
     folder
@@ -67,6 +70,13 @@ fn find_judges() -> Result<PathBuf, String> {
         Err(_) => Err("no Python environment target/judges".to_owned()),
         Ok(output) if !output.status.success() => Err("target/judges cannot import its packages".to_owned()),
         Ok(_) => Ok(python),
+    }
+}
+
+fn find_git() -> Result<PathBuf, String> {
+    match Command::new("git").arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(PathBuf::from("git")),
+        _ => Err("git does not start".to_owned()),
     }
 }
 
