@@ -57,10 +57,11 @@ pub struct Comparison {
     pub hello_bytes: usize,
     /// THREADS frames, for one shared thread.
     pub threads_bytes: usize,
-    /// Round trips of the HAVEs: both cross at once, and the answer to each is DATA.
+    /// Round trips of the HAVEs by the protocol, not counted here: both cross at once, and the answer to
+    /// each is DATA. That one exchange is enough is what `exact` checks.
     pub have_round_trips: usize,
-    /// One-way flights until both know the difference when nothing is remembered: HELLO, THREADS
-    /// and HAVE each cross once.
+    /// One-way flights by the protocol, not counted here, until both know the difference when nothing
+    /// is remembered: HELLO, THREADS and HAVE each cross once.
     pub flights: usize,
     /// The same when a HAVE by handle rides with HELLO, as between peers that met before.
     pub flights_known_peer: usize,

@@ -181,7 +181,7 @@ fn bench(json: bool) -> Done {
             let (ours, theirs) = (result.have_round_trips, result.negentropy_round_trips);
             writeln!(
                 out,
-                "  round trips                    {ours:>8} (negentropy {theirs})"
+                "  round trips of HAVE            {ours:>8} by design (negentropy {theirs}, counted)"
             )?;
         }
     }

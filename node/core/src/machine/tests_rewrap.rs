@@ -113,7 +113,6 @@ fn a_head_of_any_number_costs_no_more_than_what_is_held() {
     table.add(medic, late, thread, Role::Nurse);
     table.connect(medic, late);
     table.pass(60_000);
-    // the head before that one proves it
     assert_eq!(table.text(late, thread, said).as_deref(), Some("one"));
 }
 
