@@ -108,6 +108,8 @@ pub struct World {
     pub violation: Option<Violation>,
     /// Some of the bytes that were sent, for those who copy them.
     pub captured: Vec<Bytes>,
+    /// All that is sent and when, while somebody counts.
+    pub sent: Option<Vec<(u64, Bytes)>>,
     /// What scenarios call their entries, for readable lines.
     pub titles: BTreeMap<Key, String>,
     /// Keys of the rows that a watched device writes.
@@ -136,6 +138,7 @@ impl World {
             events: Vec::new(),
             violation: None,
             captured: Vec::new(),
+            sent: None,
             titles: BTreeMap::new(),
             watched: None,
             spy: Chance::new(seed).fork("spy"),
@@ -408,6 +411,9 @@ impl World {
             return;
         };
         crate::hostile::capture(&mut self.captured, &mut self.spy, &bytes);
+        if let Some(sent) = &mut self.sent {
+            sent.push((self.now_us, bytes.clone()));
+        }
         let c = &mut self.cables[cable];
         let arrivals = c.send(side, self.now_us, bytes.len());
         let life = c.life;
