@@ -54,11 +54,12 @@ impl Thread {
         // all leave before the first is written: old and new ones may share numbers
         let mut left = Vec::new();
         for (at, told, row) in rows {
-            self.take_unsealed(ctx, at);
             let row = row.and_then(|row| read_entry_row(&row).ok());
+            // what cannot be read stays: nothing that was told as stored is thrown away
             if let Some((meta, encoded)) = row
                 && let Ok(entry) = Entry::decode(&encoded)
             {
+                self.take_unsealed(ctx, at);
                 left.push((at, told, (meta.hash, entry)));
             }
         }
