@@ -7,12 +7,12 @@ use super::{Call, NodeError, Start, StartError, State};
 use crate::clock;
 use crate::link::{FromLink, Unit};
 use crate::store::Disk;
+use aidmesh_core::machine::Machine;
 use aidmesh_core::machine::command::Made;
 use aidmesh_core::machine::event::Event;
 use aidmesh_core::machine::input::{Input, LinkId, LinkInfo};
 use aidmesh_core::machine::open::{Config, Identity};
 use aidmesh_core::machine::output::Output;
-use aidmesh_core::machine::Machine;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -39,7 +39,9 @@ pub(super) fn run(start: Start, mut ports: Ports, opened: &SyncSender<Result<(),
 }
 
 fn live_on(start: &Start, ports: &mut Ports, opened: &SyncSender<Result<(), StartError>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     let Ok(runtime) = runtime else {
         let _ = opened.send(Err(StartError::System("a runtime")));
         return;
@@ -175,7 +177,7 @@ impl Life {
                 },
                 from = ports.links.recv() => match from {
                     None => return self.end(ports).await,
-                    Some(from) => self.from_link(from),
+                    Some(from) => self.on_link(from),
                 },
                 () = sleep => self.give(Input::Wake),
             }
@@ -229,7 +231,7 @@ impl Life {
         }
     }
 
-    fn from_link(&mut self, from: FromLink) {
+    fn on_link(&mut self, from: FromLink) {
         match from {
             FromLink::Up { info, units, number } => self.link_up(info, units, number),
             FromLink::Frames { link, bytes } => {

@@ -21,7 +21,7 @@ pub struct Told {
     pub event: Event,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Log {
     told: Mutex<VecDeque<Told>>,
     newest: watch::Sender<Newest>,
@@ -32,15 +32,6 @@ struct Newest {
     number: u64,
     /// The node has stopped: nothing follows.
     ended: bool,
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log {
-            told: Mutex::default(),
-            newest: watch::Sender::default(),
-        }
-    }
 }
 
 impl Log {

@@ -47,7 +47,10 @@ impl Hooks {
             Frame::Burst(burst.bytes().clone()),
         ];
         let frames = frames.into_iter().chain(parts).map(|frame| frame.encode());
-        let bytes = frames.flat_map(|bytes| bytes.to_vec()).collect::<Vec<u8>>().into();
+        let bytes = frames
+            .flat_map(|bytes| bytes.to_vec())
+            .collect::<Vec<u8>>()
+            .into();
         Some(Unit { bytes, class })
     }
 
@@ -57,7 +60,10 @@ impl Hooks {
             return unit;
         }
         let frames = decode_all(&unit.bytes).flatten().flat_map(without_parts);
-        let bytes = frames.flat_map(|bytes| bytes.to_vec()).collect::<Vec<u8>>().into();
+        let bytes = frames
+            .flat_map(|bytes| bytes.to_vec())
+            .collect::<Vec<u8>>()
+            .into();
         Unit { bytes, ..unit }
     }
 
@@ -92,7 +98,10 @@ fn without_parts(frame: Frame) -> Vec<Bytes> {
         Ok(Ok(have)) if have.blobs.is_some() => {
             let blobs = Some(Blobs::new());
             let bodies = Have { blobs, ..have }.encode_all(None, None);
-            bodies.into_iter().map(|body| Frame::Have(body).encode()).collect()
+            bodies
+                .into_iter()
+                .map(|body| Frame::Have(body).encode())
+                .collect()
         }
         _ => vec![frame.encode()],
     }

@@ -100,7 +100,9 @@ impl Cast {
             sig: [0; 64],
         };
         let root_card = card.encode();
-        node.command(Command::Trust { root_card, own: true }).await.unwrap();
+        node.command(Command::Trust { root_card, own: true })
+            .await
+            .unwrap();
         let cert = admin.signed_by(&self.root).encode();
         node.command(Command::LearnAdmin { cert }).await.unwrap();
         let person = Person([n; 8]);
@@ -127,7 +129,13 @@ fn start(n: u8, part: Part, role: Option<Role>, disk: OpenDisk, hooks: Hooks) ->
 }
 
 async fn member(n: u8, role: Role, hooks: Hooks) -> Node {
-    let node = start(n, Part::Member, Some(role), keeps(Arc::new(InMemory::new())), hooks);
+    let node = start(
+        n,
+        Part::Member,
+        Some(role),
+        keeps(Arc::new(InMemory::new())),
+        hooks,
+    );
     Cast::new().introduce(&node.handle(), n).await;
     node
 }
@@ -202,7 +210,14 @@ async fn thread_with(node: &Handle, other: &Handle, n: u8) -> ThreadId {
     let thread = node.command(create).await.unwrap().thread.unwrap();
     let card = card(other).await;
     node.command(Command::LearnCard { card }).await.unwrap();
-    let dev = Dev::of_key(&Cast::new().identity(n, Some(Role::Physician)).member.unwrap().device.public());
+    let dev = Dev::of_key(
+        &Cast::new()
+            .identity(n, Some(Role::Physician))
+            .member
+            .unwrap()
+            .device
+            .public(),
+    );
     let role = Role::Physician;
     node.command(Command::Add { thread, dev, role }).await.unwrap();
     thread
@@ -229,28 +244,42 @@ fn delivered(event: &Event) -> Option<EntryRef> {
 async fn a_note_crosses_a_relay_and_its_word_comes_back() {
     let medic = member(1, Role::Paramedic, Hooks::default()).await;
     let doctor = member(2, Role::Physician, Hooks::default()).await;
-    let relay = start(3, Part::Relay, None, keeps(Arc::new(InMemory::new())), Hooks::default());
+    let relay = start(
+        3,
+        Part::Relay,
+        None,
+        keeps(Arc::new(InMemory::new())),
+        Hooks::default(),
+    );
     let (a, b, r) = (medic.handle(), doctor.handle(), relay.handle());
     let cast = Cast::new();
     let root_card = RootCard::new(&cast.root, Name::new("Org").unwrap()).encode();
     r.command(Command::Trust { root_card, own: true }).await.unwrap();
-    let mut admin = None;
-    let seen = a.read(|machine, _| machine.directory().admins().next().map(|c| c.encode())).await;
-    std::mem::swap(&mut admin, &mut seen.unwrap());
-    r.command(Command::LearnAdmin { cert: admin.unwrap() }).await.unwrap();
+    let seen = a
+        .read(|machine, _| machine.directory().admins().next().map(|c| c.encode()))
+        .await;
+    r.command(Command::LearnAdmin {
+        cert: seen.unwrap().unwrap(),
+    })
+    .await
+    .unwrap();
     let thread = thread_with(&a, &b, 2).await;
     let mut feed = a.follow(a.newest());
     let entry = note(&a, thread, "aspirin 300 mg").await.unwrap();
     let first = Wire::between((&a, 1), (&r, 3)).await;
     let at_relay = |event: &Event| {
-        let is = matches!(event, Event::Delivery { entry: e, state: Word::AtRelay { .. }, .. } if *e == entry);
+        let is =
+            matches!(event, Event::Delivery { entry: e, state: Word::AtRelay { .. }, .. } if *e == entry);
         is.then_some(())
     };
     wait_for(&mut feed, at_relay).await;
     first.cut();
     let _second = Wire::between((&b, 2), (&r, 3)).await;
     let mut arrivals = b.follow(0);
-    wait_for(&mut arrivals, |event| matches!(event, Event::Arrived { .. }).then_some(())).await;
+    wait_for(&mut arrivals, |event| {
+        matches!(event, Event::Arrived { .. }).then_some(())
+    })
+    .await;
     let _third = Wire::between((&a, 1), (&r, 3)).await;
     assert_eq!(wait_for(&mut feed, delivered).await, entry);
     for node in [medic, doctor, relay] {
@@ -285,9 +314,15 @@ async fn what_was_answered_as_stored_is_there_after_a_stop() {
     node.stop().await;
     assert_eq!(note(&gone, thread, "too late").await, Err(NodeError::Stopped));
     let node = Node::start(again()).unwrap();
-    let view = node.handle().read(move |machine, store| machine.entry(store, thread, entry)).await;
+    let view = node
+        .handle()
+        .read(move |machine, store| machine.entry(store, thread, entry))
+        .await;
     assert!(view.unwrap().unwrap().is_some());
-    let stopped = node.handle().read(move |machine, _| machine.view(thread).unwrap().stopped).await;
+    let stopped = node
+        .handle()
+        .read(move |machine, _| machine.view(thread).unwrap().stopped)
+        .await;
     assert_eq!(stopped.unwrap(), None, "an orderly stop is no restored store");
     node.stop().await;
 }
@@ -308,7 +343,13 @@ async fn a_disk_that_fails_is_told_and_a_disk_with_room_again_works_again() {
             Ok(Arc::new(Faulty::new(inner.clone(), faults)))
         }
     };
-    let node = start(1, Part::Member, Some(Role::Paramedic), Box::new(open), Hooks::default());
+    let node = start(
+        1,
+        Part::Member,
+        Some(Role::Paramedic),
+        Box::new(open),
+        Hooks::default(),
+    );
     let handle = node.handle();
     Cast::new().introduce(&handle, 1).await;
     let create = || Command::CreateThread {
@@ -323,7 +364,10 @@ async fn a_disk_that_fails_is_told_and_a_disk_with_room_again_works_again() {
         refused |= handle.command(create()).await == Err(NodeError::CannotSave);
     }
     assert!(refused);
-    wait_for(&mut feed, |event| matches!(event, Event::StoreFailed).then_some(())).await;
+    wait_for(&mut feed, |event| {
+        matches!(event, Event::StoreFailed).then_some(())
+    })
+    .await;
     let mut state = handle.state();
     let works = state.wait_for(|state| !state.cannot_save);
     tokio::time::timeout(PATIENCE, works).await.unwrap().unwrap();
@@ -341,7 +385,13 @@ async fn a_feed_resumes_where_it_was_left() {
     assert_eq!(feed.next().await.unwrap().number, newest);
     node.stop().await;
     drop(handle);
-    assert_eq!(tokio::time::timeout(PATIENCE, feed.next()).await.unwrap().map(|t| t.number), None);
+    assert_eq!(
+        tokio::time::timeout(PATIENCE, feed.next())
+            .await
+            .unwrap()
+            .map(|t| t.number),
+        None
+    );
 }
 
 #[tokio::test]
@@ -391,7 +441,9 @@ async fn a_planted_plaintext_reaches_the_rows_of_the_relay() {
     let cast = Cast::new();
     let root_card = RootCard::new(&cast.root, Name::new("Org").unwrap()).encode();
     r.command(Command::Trust { root_card, own: true }).await.unwrap();
-    let admin = a.read(|machine, _| machine.directory().admins().next().map(|c| c.encode())).await;
+    let admin = a
+        .read(|machine, _| machine.directory().admins().next().map(|c| c.encode()))
+        .await;
     let cert = admin.unwrap().unwrap();
     r.command(Command::LearnAdmin { cert }).await.unwrap();
     let _wire = Wire::between((&a, 1), (&r, 3)).await;
