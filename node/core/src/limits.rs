@@ -190,6 +190,11 @@ pub const CARRIED_ITEMS_PER_HANDLE: usize = 128 * 1024;
 pub const CARRIED_HEADS_PER_SLOT: usize = 4;
 /// Share of the quota, and of the items, that one routing key may fill.
 pub const CARRIED_SHARE_PERCENT: u64 = 25;
+/// Share of the quota, and of the items, that the devices of one organisation may fill while another
+/// one is served too.
+pub const CARRIED_ORG_SHARE_PERCENT: u64 = 50;
+/// The same for classes 0-1, which have a reserve there too.
+pub const CARRIED_ORG_URGENT_PERCENT: u64 = 75;
 /// A carrier filled above this share of its quota refuses class 4.
 pub const REFUSE_BULK_PERCENT: u64 = 80;
 /// A carrier filled above this share of its quota refuses class 3.
