@@ -130,6 +130,7 @@ impl Machine {
         }
         let hash = Key8::from_prefix(blake3::hash(bytes).as_bytes());
         session.cert = hash;
+        session.org = cert.org;
     }
 
     /// THREADS, for a peer that may be a member.

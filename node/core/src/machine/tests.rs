@@ -494,6 +494,65 @@ fn an_ecg_waits_at_a_relay_that_cannot_read_it() {
     assert!(!on_disk(&table.boxes[relay].store, b"7K2"));
 }
 
+/// X-Wing cards of about 3 kB reach a member by the relay, are learned there and serve to add.
+#[test]
+fn cards_in_a_roster_are_learned_and_added() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    let org = Org1::new();
+    let nurses = [9, 10].map(|n| table.seat(&org, n, Part::Member, Some(Role::Nurse)));
+    let cards = nurses.map(|nurse| {
+        table.command(nurse, Command::MakeCard { suite: Suite::XWing });
+        let made = table.boxes[nurse].events.iter().find_map(|e| match e {
+            Event::CardMade { card } => Some(card.clone()),
+            _ => None,
+        });
+        made.unwrap()
+    });
+    assert!(cards.iter().all(|card| card.key_package.len() > 2_000));
+    let send = |class, cards: &[Card]| Command::Send {
+        thread,
+        class,
+        what: Outgoing::Roster(cards.to_vec()),
+    };
+    let long = table.try_command(medic, send(Class::Alarm, &cards));
+    assert_eq!(long, Err(CommandError::Invalid("too long for an alarm")));
+    assert!(table.try_command(medic, send(Class::Text, &[])).is_err());
+    let entry = table.command(medic, send(Class::Text, &cards)).entry.unwrap();
+    table.connect(medic, relay);
+    table.connect(doctor, relay);
+    table.pass(30_000);
+    let b = &table.boxes[doctor];
+    let told = |e: &Event| matches!(e, Event::Arrived { entry: at, kind: Kind::Roster, .. } if *at == entry);
+    assert!(b.events.iter().any(told));
+    let body = b.machine.entry(&b.store, thread, entry).unwrap().unwrap().body;
+    let Body::Roster(roster) = body else {
+        panic!("{body:?}")
+    };
+    assert_eq!(roster.cards, cards);
+    let create = Command::CreateThread {
+        kind: ThreadKind::Patient,
+        history: History::All,
+        suite: Suite::XWing,
+        title: "7K3".into(),
+    };
+    let case = table.command(doctor, create).thread.unwrap();
+    let add = Command::Add {
+        thread: case,
+        dev: table.dev(nurses[0]),
+        role: Role::Nurse,
+    };
+    assert_eq!(
+        table.try_command(doctor, add.clone()),
+        Err(CommandError::UnknownDevice)
+    );
+    for card in roster.cards {
+        table.command(doctor, Command::LearnCard { card });
+    }
+    table.command(doctor, add);
+    assert_eq!(table.faults(), []);
+}
+
 fn on_disk(store: &Memory, secret: &[u8]) -> bool {
     store
         .rows()
