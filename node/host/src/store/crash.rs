@@ -1,1 +1,156 @@
+//! A process that writes is killed, again and again: what it had acknowledged is there, whole, and what
+//! it had deleted stays away.
+//!
+//! The process is this test binary itself, running [`child`] alone. Each round it opens vault and store,
+//! makes a key for a new thread and writes batches: rows of this one, some of them split, and the
+//! deletion of those of [`KEPT`] batches ago. It tells each number once the batch is applied. The parent
+//! kills it, opens the store itself and looks at every row. Kills at random moments between 5 and 400 ms;
+//! some rounds begin with no store, so that its creation is hit too.
+//!
+//! This shows nothing about power cuts: what the kernel holds survives a kill.
 
+use super::*;
+use crate::vault::{Unlock, Vault};
+use aidmesh_core::store::rows;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+/// Batches whose rows are there at one time.
+const KEPT: u64 = 5;
+const ROWS: u64 = 10;
+const FOLDER: &str = "AIDMESH_TEST_CRASH";
+
+fn unlock() -> Unlock {
+    Unlock::KeyFile(Zeroizing::new([9; 32]))
+}
+
+fn open_at(folder: &Path, engine: EngineKind) -> Arc<dyn Disk> {
+    let vault = Vault::open(&folder.join("vault"), &unlock()).unwrap();
+    open(engine, &folder.join("store"), vault.record_keys()).unwrap()
+}
+
+/// A thread lasts 7 batches, so that its first row always needs a new key.
+fn row(batch: u64, index: u64) -> (Vec<u8>, Vec<u8>) {
+    let thread = [(batch / 7).to_be_bytes(), [0x5a; 8]].concat();
+    let key = [&b"p"[..], &thread, &batch.to_be_bytes(), &index.to_be_bytes()].concat();
+    let length = match index {
+        0 => 70_000 + (batch % 9) as usize * 5_000,
+        _ => 256,
+    };
+    let mut value = vec![0; length];
+    blake3::Hasher::new().update(&key).finalize_xof().fill(&mut value);
+    (key, value)
+}
+
+fn counter(disk: &dyn Disk) -> u64 {
+    let found = disk.get(b"ocounter").unwrap();
+    found.map_or(0, |row| u64::from_le_bytes(row[..].try_into().unwrap()))
+}
+
+fn numbered(number: u64) -> Batch {
+    let mut batch = Batch::new();
+    for index in 0..ROWS {
+        let (key, value) = row(number, index);
+        batch.put(key, value);
+        if let Some(old) = number.checked_sub(KEPT) {
+            batch.delete(row(old, index).0);
+        }
+    }
+    batch.put(b"ocounter".to_vec(), number.to_le_bytes().to_vec());
+    batch
+}
+
+#[test]
+#[ignore = "the process that is killed by other tests"]
+fn child() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let engine = std::fs::read_to_string(folder.join("engine")).unwrap();
+    let disk = open_at(folder, EngineKind::from_name(&engine).unwrap());
+    for number in counter(&*disk) + 1.. {
+        disk.apply(&[&numbered(number)]).unwrap();
+        println!("ack {number}");
+    }
+}
+
+/// Lets the child write for a while; the last number it told.
+fn killed(folder: &Path, after: Duration) -> u64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::crash::child", "--ignored", "--nocapture"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let told = std::thread::spawn(move || {
+        let numbers = lines.map_while(Result::ok).filter_map(|line| {
+            let (_, number) = line.split_once("ack ")?;
+            number.parse().ok()
+        });
+        numbers.last().unwrap_or(0)
+    });
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), None, "it was killed, it did not fail");
+    told.join().unwrap()
+}
+
+/// Every row that should be there is, with its value, and no other.
+fn look(disk: &dyn Disk, acknowledged: u64) -> u64 {
+    let counted = counter(disk);
+    assert!(
+        counted >= acknowledged,
+        "{acknowledged} was told, {counted} is there"
+    );
+    assert!(counted <= acknowledged + 1, "a batch in flight at most");
+    let mut expected = BTreeMap::new();
+    for batch in (counted + 1).saturating_sub(KEPT).max(1)..=counted {
+        expected.extend((0..ROWS).map(|index| row(batch, index)));
+    }
+    let found = rows(disk, b"p").unwrap();
+    let found: BTreeMap<Vec<u8>, Vec<u8>> = found.into_iter().map(|(k, v)| (k, v.to_vec())).collect();
+    assert!(found.keys().eq(expected.keys()), "rows of batch {counted}");
+    assert!(found == expected, "values of batch {counted}");
+    counted
+}
+
+fn kill_and_look(engine: EngineKind) {
+    let long = std::env::var_os("AIDMESH_LONG").is_some_and(|set| set == "1");
+    let rounds = if long { 200 } else { 12 };
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path();
+    std::fs::write(folder.join("engine"), engine.name()).unwrap();
+    Vault::create(&folder.join("vault"), &unlock()).unwrap();
+    let (mut acknowledged, mut told) = (0, 0);
+    for round in 0..rounds {
+        if round % 4 == 3 {
+            std::fs::remove_dir_all(folder.join("store")).unwrap();
+            acknowledged = 0;
+        }
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).unwrap();
+        let most = if round % 4 == 3 { 60 } else { 400 };
+        let after = 5 + u64::from(u16::from_le_bytes(random)) % most;
+        let last = killed(folder, Duration::from_millis(after));
+        told += last.saturating_sub(acknowledged);
+        acknowledged = look(&*open_at(folder, engine), last.max(acknowledged));
+    }
+    assert!(told > 0, "nothing was ever acknowledged");
+    println!("{engine}: {rounds} kills, {told} acknowledged batches");
+}
+
+#[test]
+fn sled_survives_kills() {
+    kill_and_look(EngineKind::Sled);
+}
+
+#[test]
+fn redb_survives_kills() {
+    kill_and_look(EngineKind::Redb);
+}
