@@ -7,7 +7,7 @@
 //! kills it, opens the store itself and looks at every row. Kills at random moments between 5 and 400 ms;
 //! some rounds begin with no store, so that its creation is hit too.
 //!
-//! This shows nothing about power cuts: what the kernel holds survives a kill.
+//! This shows nothing about power cuts: what the kernel holds survives a kill. See `powercut`.
 
 use super::*;
 use crate::vault::{Unlock, Vault};
@@ -27,9 +27,9 @@ fn unlock() -> Unlock {
     Unlock::KeyFile(Zeroizing::new([9; 32]))
 }
 
-fn open_at(folder: &Path, engine: EngineKind) -> Arc<dyn Disk> {
-    let vault = Vault::open(&folder.join("vault"), &unlock()).unwrap();
-    open(engine, &folder.join("store"), vault.record_keys()).unwrap()
+pub(super) fn open_at(folder: &Path, engine: EngineKind) -> Result<Arc<dyn Disk>, String> {
+    let vault = Vault::open(&folder.join("vault"), &unlock()).map_err(|e| e.to_string())?;
+    open(engine, &folder.join("store"), vault.record_keys()).map_err(|e| e.to_string())
 }
 
 /// A thread lasts 7 batches, so that its first row always needs a new key.
@@ -45,9 +45,9 @@ fn row(batch: u64, index: u64) -> (Vec<u8>, Vec<u8>) {
     (key, value)
 }
 
-fn counter(disk: &dyn Disk) -> u64 {
-    let found = disk.get(b"ocounter").unwrap();
-    found.map_or(0, |row| u64::from_le_bytes(row[..].try_into().unwrap()))
+fn counter(disk: &dyn Disk) -> Result<u64, String> {
+    let found = disk.get(b"ocounter").map_err(|e| e.to_string())?;
+    Ok(found.map_or(0, |row| u64::from_le_bytes(row[..].try_into().unwrap())))
 }
 
 fn numbered(number: u64) -> Batch {
@@ -71,21 +71,36 @@ fn child() {
     };
     let folder = Path::new(&folder);
     let engine = std::fs::read_to_string(folder.join("engine")).unwrap();
-    let disk = open_at(folder, EngineKind::from_name(&engine).unwrap());
-    for number in counter(&*disk) + 1.. {
+    let disk = open_at(folder, EngineKind::from_name(&engine).unwrap()).unwrap();
+    for number in counter(&*disk).unwrap() + 1.. {
         disk.apply(&[&numbered(number)]).unwrap();
         println!("ack {number}");
     }
 }
 
-/// Lets the child write for a while; the last number it told.
-fn killed(folder: &Path, after: Duration) -> u64 {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// A folder for the child, with a vault and no store.
+pub(super) fn prepare(folder: &Path, engine: EngineKind) {
+    std::fs::write(folder.join("engine"), engine.name()).unwrap();
+    Vault::create(&folder.join("vault"), &unlock()).unwrap();
+}
+
+/// The child, about to be started.
+pub(super) fn child_of(folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "store::crash::child", "--ignored", "--nocapture"])
         .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stdout(Stdio::piped());
+    command
+}
+
+pub(super) fn is_long() -> bool {
+    std::env::var_os("AIDMESH_LONG").is_some_and(|set| set == "1")
+}
+
+/// Lets the child write for a while; the last number it told.
+fn killed(folder: &Path, after: Duration) -> u64 {
+    let mut child = child_of(folder).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let told = std::thread::spawn(move || {
         let numbers = lines.map_while(Result::ok).filter_map(|line| {
@@ -101,32 +116,32 @@ fn killed(folder: &Path, after: Duration) -> u64 {
     told.join().unwrap()
 }
 
-/// Every row that should be there is, with its value, and no other.
-fn look(disk: &dyn Disk, acknowledged: u64) -> u64 {
-    let counted = counter(disk);
-    assert!(
-        counted >= acknowledged,
-        "{acknowledged} was told, {counted} is there"
-    );
-    assert!(counted <= acknowledged + 1, "a batch in flight at most");
+/// Every row that should be there is, with its value, and no other: the number of the last batch.
+pub(super) fn look(disk: &dyn Disk, acknowledged: u64) -> Result<u64, String> {
+    let counted = counter(disk)?;
+    if !(acknowledged..=acknowledged + 1).contains(&counted) {
+        return Err(format!("{acknowledged} was told, {counted} is there"));
+    }
     let mut expected = BTreeMap::new();
     for batch in (counted + 1).saturating_sub(KEPT).max(1)..=counted {
         expected.extend((0..ROWS).map(|index| row(batch, index)));
     }
-    let found = rows(disk, b"p").unwrap();
+    let found = rows(disk, b"p").map_err(|e| e.to_string())?;
     let found: BTreeMap<Vec<u8>, Vec<u8>> = found.into_iter().map(|(k, v)| (k, v.to_vec())).collect();
-    assert!(found.keys().eq(expected.keys()), "rows of batch {counted}");
-    assert!(found == expected, "values of batch {counted}");
-    counted
+    if !found.keys().eq(expected.keys()) {
+        return Err(format!("other rows than those up to batch {counted}"));
+    }
+    match found == expected {
+        true => Ok(counted),
+        false => Err(format!("other values than those of batch {counted}")),
+    }
 }
 
 fn kill_and_look(engine: EngineKind) {
-    let long = std::env::var_os("AIDMESH_LONG").is_some_and(|set| set == "1");
-    let rounds = if long { 200 } else { 12 };
+    let rounds = if is_long() { 200 } else { 12 };
     let dir = TempDir::new().unwrap();
     let folder = dir.path();
-    std::fs::write(folder.join("engine"), engine.name()).unwrap();
-    Vault::create(&folder.join("vault"), &unlock()).unwrap();
+    prepare(folder, engine);
     let (mut acknowledged, mut told) = (0, 0);
     for round in 0..rounds {
         if round % 4 == 3 {
@@ -139,7 +154,7 @@ fn kill_and_look(engine: EngineKind) {
         let after = 5 + u64::from(u16::from_le_bytes(random)) % most;
         let last = killed(folder, Duration::from_millis(after));
         told += last.saturating_sub(acknowledged);
-        acknowledged = look(&*open_at(folder, engine), last.max(acknowledged));
+        acknowledged = look(&*open_at(folder, engine).unwrap(), last.max(acknowledged)).unwrap();
     }
     assert!(told > 0, "nothing was ever acknowledged");
     println!("{engine}: {rounds} kills, {told} acknowledged batches");
