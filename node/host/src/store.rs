@@ -229,7 +229,8 @@ fn bytes_of_files(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod crash;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod powercut;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 //! The process is this test binary itself, running [`child`] alone. Each round it opens vault and store,
 //! makes a key for a new thread and writes batches: rows of this one, some of them split, and the
 //! deletion of those of [`KEPT`] batches ago. It tells each number once the batch is applied. The parent
-//! kills it, opens the store itself and looks at every row. Kills at random moments between 5 and 400 ms;
-//! some rounds begin with no store, so that its creation is hit too.
+//! kills it, opens the store itself and looks at every row. Kills come 5 to 400 ms after the start or after
+//! the first number; some rounds begin with no store, so that its creation is hit too.
 //!
 //! This shows nothing about power cuts: what the kernel holds survives a kill. See `powercut`.
 
@@ -14,6 +14,7 @@ use crate::vault::{Unlock, Vault};
 use aidmesh_core::store::rows;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -98,17 +99,23 @@ pub(super) fn is_long() -> bool {
     std::env::var_os("AIDMESH_LONG").is_some_and(|set| set == "1")
 }
 
-/// Lets the child write for a while; the last number it told.
-fn killed(folder: &Path, after: Duration) -> u64 {
+/// Lets the child write for a while, counted from its start or from the first number it tells; the last
+/// number it told.
+fn killed(folder: &Path, after: Duration, from_first: bool) -> u64 {
     let mut child = child_of(folder).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (first, is_first) = mpsc::channel();
     let told = std::thread::spawn(move || {
         let numbers = lines.map_while(Result::ok).filter_map(|line| {
             let (_, number) = line.split_once("ack ")?;
+            first.send(()).ok();
             number.parse().ok()
         });
         numbers.last().unwrap_or(0)
     });
+    if from_first {
+        is_first.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
     std::thread::sleep(after);
     child.kill().unwrap();
     let status = child.wait().unwrap();
@@ -152,7 +159,7 @@ fn kill_and_look(engine: EngineKind) {
         getrandom::fill(&mut random).unwrap();
         let most = if round % 4 == 3 { 60 } else { 400 };
         let after = 5 + u64::from(u16::from_le_bytes(random)) % most;
-        let last = killed(folder, Duration::from_millis(after));
+        let last = killed(folder, Duration::from_millis(after), round % 4 < 2);
         told += last.saturating_sub(acknowledged);
         acknowledged = look(&*open_at(folder, engine).unwrap(), last.max(acknowledged)).unwrap();
     }
