@@ -1,1 +1,20 @@
-//! Skeleton.
+//! Between the machine of `aidmesh-core`, which knows no file, socket or clock, and a real computer.
+//!
+//! ```text
+//!  folder ── one data directory, one process          openings ── a count that a copy cannot carry along
+//!    ├ vault ── the few secrets, under a passphrase or a key file
+//!    └ store ── the rows of a machine: sealed, atomic, on the disk when told so
+//! ```
+//!
+//! * A batch that was applied survives a power cut; one that was not leaves nothing ([`store`]).
+//! * Without the vault the rows are noise: every value is sealed, and bound to its key ([`store::Sealed`]).
+//! * Two processes never write one folder ([`folder`]); a copy or a restored backup is found out before it
+//!   writes anything ([`openings`]).
+//! * Bytes read from a disk are as untrusted as those of a peer: they are errors, never panics.
+//!
+//! What it does *not* do: decide anything about threads, people or delivery. That is the machine's.
+
+pub mod folder;
+pub mod openings;
+pub mod store;
+pub mod vault;
