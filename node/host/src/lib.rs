@@ -1,1 +1,4 @@
 //! Skeleton.
+
+pub mod link;
+pub mod uplink;
