@@ -15,6 +15,8 @@
 //! What it does *not* do: decide anything about threads, people or delivery. That is the machine's.
 
 pub mod folder;
+pub mod link;
 pub mod openings;
 pub mod store;
+pub mod uplink;
 pub mod vault;
