@@ -1,3 +1,4 @@
 //! Skeleton.
 
+pub mod device;
 pub mod org;
