@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admin;
 pub mod admission;
 pub mod args;
 pub mod card;
@@ -10,5 +11,8 @@ pub mod card;
 mod cast;
 pub mod certificate;
 pub mod key_file;
+pub mod metrics;
+pub mod orgs;
 pub mod settings;
+pub mod status;
 pub mod trouble;
