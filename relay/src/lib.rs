@@ -10,6 +10,7 @@ pub mod card;
 #[cfg(test)]
 mod cast;
 pub mod certificate;
+pub mod data;
 pub mod key_file;
 pub mod metrics;
 pub mod orgs;
