@@ -143,6 +143,7 @@ fn status_of(now: &Snapshot) -> Value {
             "by_class": classes,
             "stored": holdings.tally.stored,
             "refused": holdings.tally.refused.iter().sum::<u64>(),
+            "chunks_again": holdings.tally.chunks_again,
             "receipts": holdings.tally.receipts,
             "restored": holdings.restored,
         });

@@ -6,7 +6,6 @@
 
 use crate::admission::{Counts, Refusal};
 use aidmesh_core::machine::Holdings;
-use aidmesh_core::mailbox::Refusal as ItemRefusal;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +17,21 @@ use std::sync::atomic::AtomicU64;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Names of classes, 0 to 4.
 pub const CLASSES: [&str; 5] = ["alarm", "clinical", "text", "voice", "bulk"];
+
+/// Why an item is not kept, by `mailbox::Refusal::code` from 1.
+const ITEM_REASONS: [&str; 11] = [
+    "not_in_burst",
+    "no_handle_proof",
+    "full",
+    "device_share",
+    "rate",
+    "size",
+    "inbox",
+    "expired",
+    "newer_heads",
+    "malformed",
+    "organisation_share",
+];
 
 /// How a relay is, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,10 +46,23 @@ pub struct Snapshot {
     pub links: u32,
     /// Who was let in and refused.
     pub admission: Counts,
+    /// What the transport has seen.
+    pub transport: TransportCounts,
     /// Writes of the store.
     pub store: StoreCounts,
     /// Bytes that the store takes on disk.
     pub disk_bytes: u64,
+}
+
+/// What the transport has seen since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransportCounts {
+    /// Handshakes that failed, came too late or were too many.
+    pub failed: u64,
+    /// Links that a newer one of the same device replaced.
+    pub replaced: u64,
+    /// Links that ended because the peer broke a rule.
+    pub violations: u64,
 }
 
 /// What the store did since the start.
@@ -88,6 +115,7 @@ pub fn text(now: &Snapshot) -> String {
         now.disk_bytes,
     );
     admission(&mut registry, &now.admission);
+    transport(&mut registry, now.transport);
     store(&mut registry, &now.store);
     if let Some(holdings) = &now.holdings {
         kept(&mut registry, holdings);
@@ -110,6 +138,27 @@ fn admission(registry: &mut Registry, counts: &Counts) {
         (vec![("reason", why.label().to_owned())], times)
     });
     counts_of(registry, "refused", "Connections refused", &refused);
+}
+
+fn transport(registry: &mut Registry, counts: TransportCounts) {
+    let TransportCounts {
+        failed,
+        replaced,
+        violations,
+    } = counts;
+    count(registry, "handshakes_failed", "Handshakes that failed", failed);
+    count(
+        registry,
+        "links_replaced",
+        "Links replaced by a newer one of the same device",
+        replaced,
+    );
+    count(
+        registry,
+        "violations",
+        "Links ended because the peer broke a rule",
+        violations,
+    );
 }
 
 fn store(registry: &mut Registry, counts: &StoreCounts) {
@@ -171,10 +220,16 @@ fn kept(registry: &mut Registry, holdings: &Holdings) {
         &orgs,
     );
     count(registry, "items_stored", "Items taken", holdings.tally.stored);
+    count(
+        registry,
+        "chunks_again",
+        "Parts that came though they were kept already",
+        holdings.tally.chunks_again,
+    );
     count(registry, "receipts", "Receipts signed", holdings.tally.receipts);
-    let refused = (1u8..).zip(&holdings.tally.refused[1..]);
+    let refused = ITEM_REASONS.iter().zip(&holdings.tally.refused[1..]);
     let refused: Vec<_> = refused
-        .map(|(code, times)| (vec![("reason", ItemRefusal::words(code).to_owned())], *times))
+        .map(|(why, times)| (vec![("reason", (*why).to_owned())], *times))
         .collect();
     counts_of(registry, "items_refused", "Items refused", &refused);
 }

@@ -6,6 +6,7 @@ fn full() -> Snapshot {
     let mut tally = Tally {
         stored: 12,
         receipts: 11,
+        chunks_again: 6,
         ..Tally::default()
     };
     tally.refused[11] = 3;
@@ -28,6 +29,11 @@ fn full() -> Snapshot {
             admitted: 9,
             lease_ended: 1,
             refused: [(Refusal::Revoked, 4)].into(),
+        },
+        transport: TransportCounts {
+            failed: 21,
+            replaced: 22,
+            violations: 23,
         },
         store: StoreCounts {
             commits: 5,
@@ -52,6 +58,10 @@ fn every_sum_is_there_with_its_value() {
         "aidmesh_relay_lease_ended_total 1",
         "aidmesh_relay_refused_total{reason=\"revoked\"} 4",
         "aidmesh_relay_refused_total{reason=\"not_served\"} 0",
+        "aidmesh_relay_handshakes_failed_total 21",
+        "aidmesh_relay_links_replaced_total 22",
+        "aidmesh_relay_violations_total 23",
+        "aidmesh_relay_chunks_again_total 6",
         "aidmesh_relay_commits_total 5",
         "aidmesh_relay_store_errors_total 1",
         "aidmesh_relay_last_commit_age_seconds 1.5",
@@ -65,7 +75,7 @@ fn every_sum_is_there_with_its_value() {
         "aidmesh_relay_organisation_bytes{organisation=\"abababab\"} 4000",
         "aidmesh_relay_items_stored_total 12",
         "aidmesh_relay_receipts_total 11",
-        "aidmesh_relay_items_refused_total{reason=\"the organisation fills its share\"} 3",
+        "aidmesh_relay_items_refused_total{reason=\"organisation_share\"} 3",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\nnot in\n{text}");
     }
