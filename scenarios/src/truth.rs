@@ -317,7 +317,11 @@ impl Truth {
                 let press = Press::Answer(*act);
                 self.presses.insert((key_of(thread, *entry), person, press));
             }
-            Outgoing::Note(_) | Outgoing::Ecg { .. } | Outgoing::Alert { .. } | Outgoing::Recall { .. } => {}
+            Outgoing::Note(_)
+            | Outgoing::Ecg { .. }
+            | Outgoing::Alert { .. }
+            | Outgoing::Recall { .. }
+            | Outgoing::Roster(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@ use crate::crypto::Secret;
 use crate::entry::Kind;
 use crate::id::{Kid, OpId, Person};
 use crate::limits;
+use crate::machine::command::Card;
 use crate::ranges::{Log, Ranges};
 use crate::time::Wall;
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub enum Body {
     Vitals(Vitals),
     Position(Position),
     SignOn(SignOn),
+    Roster(Roster),
     CtlKeys(CtlKeys),
     /// A known kind in a version that this program does not know; `bytes` start with the version.
     Unknown {
@@ -236,6 +238,14 @@ pub struct SignOn {
     pub roles: u16,
 }
 
+/// Cards of devices, so that they can be added to threads; 1 to [`limits::CARDS`]. Nothing is believed
+/// by being in a roster: each certificate stands by its own signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roster {
+    /// The cards.
+    pub cards: Vec<Card>,
+}
+
 /// Control keys for the members of a node, 1 to [`limits::CONTROL_KEYS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CtlKeys {
@@ -270,6 +280,7 @@ impl Body {
             Body::Vitals(_) => Kind::Vitals,
             Body::Position(_) => Kind::Position,
             Body::SignOn(_) => Kind::SignOn,
+            Body::Roster(_) => Kind::Roster,
             Body::CtlKeys(_) => Kind::CtlKeys,
             Body::Unknown { .. } | Body::Raw(_) => return None,
         })
@@ -289,6 +300,7 @@ impl Body {
             Body::Vitals(b) => write_vitals(&mut w, b),
             Body::Position(b) => write_position(&mut w, b),
             Body::SignOn(b) => write_sign_on(&mut w, b),
+            Body::Roster(b) => Card::write_all(&b.cards, &mut w),
             Body::CtlKeys(b) => write_ctl_keys(&mut w, b),
             Body::Unknown { bytes, .. } | Body::Raw(bytes) => return Ok(bytes.clone()),
         }
@@ -315,6 +327,7 @@ impl Body {
             Kind::Vitals => read_vitals,
             Kind::Position => read_position,
             Kind::SignOn => read_sign_on,
+            Kind::Roster => read_roster,
             Kind::CtlKeys => read_ctl_keys,
             _ => return Ok(Body::Raw(bytes.clone())),
         };
@@ -562,6 +575,12 @@ fn read_sign_on(r: &mut Reader<'_>) -> Result<Body, Malformed> {
         on: on == 1,
         roles: r.u16()?,
     }))
+}
+
+// n varint, n x (device certificate len,bytes | key package len,bytes)
+fn read_roster(r: &mut Reader<'_>) -> Result<Body, Malformed> {
+    let cards = Card::read_all(r)?;
+    Ok(Body::Roster(Roster { cards }))
 }
 
 // n varint, n x (kid 4 | ck 32 | op id 16)

@@ -8,6 +8,9 @@
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use hpke_rs_crypto::HpkeCrypto;
+use hpke_rs_crypto::types::KemAlgorithm;
+use hpke_rs_libcrux::HpkeLibcrux;
 use zeroize::Zeroizing;
 
 /// Bytes of an AEAD tag.
@@ -133,6 +136,17 @@ pub fn verify(public: &[u8; 32], domain: Domain, message: &[u8], sig: &[u8; SIG_
     .is_ok()
 }
 
+/// The X25519 public key of a secret key (RFC 7748 section 5; the secret is clamped).
+pub fn x25519_public(secret: &Secret) -> [u8; 32] {
+    let mut clamped = Secret(secret.0);
+    clamped.0[0] &= 248;
+    clamped.0[31] = clamped.0[31] & 127 | 64;
+    HpkeLibcrux::secret_to_public(KemAlgorithm::DhKem25519, &clamped.0)
+        .ok()
+        .and_then(|public| public.try_into().ok())
+        .expect("every clamped scalar has a public key of 32 bytes")
+}
+
 /// XChaCha20-Poly1305: ciphertext with its tag at the end.
 pub fn seal(key: &Secret, nonce: &[u8; 24], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(plaintext.len() + TAG_BYTES);
@@ -238,6 +252,27 @@ mod tests {
         assert!(verify(&keys.public(), Domain::Head, b"x", &sig));
         assert!(!verify(&keys.public(), Domain::Op, b"x", &sig));
         assert!(!verify(&[0; 32], Domain::Head, b"x", &sig));
+    }
+
+    /// Both key pairs of RFC 7748 section 6.1.
+    #[test]
+    fn x25519_public_keys_are_those_of_the_rfc() {
+        let bytes = |hex: &str| -> [u8; 32] {
+            let digits = (0..32).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap());
+            digits.collect::<Vec<u8>>().try_into().unwrap()
+        };
+        for (secret, public) in [
+            (
+                "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+                "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+            ),
+            (
+                "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+                "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+            ),
+        ] {
+            assert_eq!(x25519_public(&Secret(bytes(secret))), bytes(public));
+        }
     }
 
     #[test]

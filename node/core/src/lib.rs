@@ -24,6 +24,7 @@ pub mod codec;
 pub mod crypto;
 pub mod delivery;
 pub mod directory;
+pub mod enrolment;
 pub mod entry;
 pub mod envelope;
 #[cfg(test)]

@@ -19,6 +19,26 @@ pub const HAVE_BYTES: usize = 8 * 1024;
 pub const CERT_BYTES: usize = 300;
 /// Largest invite.
 pub const INVITE_BYTES: usize = 600;
+/// Longest `host:port` of a relay or desk in an invite.
+pub const PLACE_BYTES: usize = 64;
+/// Most relays in an invite or grant.
+pub const PLACES: usize = 8;
+/// Certificates of administrators in a grant, renewal or card of an organisation.
+pub const ADMINS_PER_CARD: usize = 4;
+/// Other trusted organisations that a grant names.
+pub const PARTNERS_PER_GRANT: usize = 16;
+/// Devices in one roster entry, and in a grant.
+pub const CARDS: usize = 8;
+/// Largest request: four keys, a name, a MAC, a signature.
+pub const REQUEST_BYTES: usize = 4 * 32 + NAME_BYTES + 16 + 64 + 4;
+/// Largest grant.
+pub const GRANT_BYTES: usize = 80 * 1024;
+/// Largest card of an organisation, and largest renewal.
+pub const ORG_CARD_BYTES: usize = (ADMINS_PER_CARD + 2) * (CERT_BYTES + 2) + 4;
+/// Invites that one desk remembers.
+pub const INVITES: usize = 256;
+/// How long after its end an invite is remembered, so that a late request is told why it is refused.
+pub const INVITE_KEPT_MINUTES: u32 = 30 * 24 * 60;
 /// Largest blob chunk ciphertext without its tag.
 pub const CHUNK_BYTES: usize = 1024;
 /// Most chunks of one layer of one object (1 MiB at 1 KiB a chunk; an original of 8 MB has 8192).
@@ -190,6 +210,11 @@ pub const CARRIED_ITEMS_PER_HANDLE: usize = 128 * 1024;
 pub const CARRIED_HEADS_PER_SLOT: usize = 4;
 /// Share of the quota, and of the items, that one routing key may fill.
 pub const CARRIED_SHARE_PERCENT: u64 = 25;
+/// Share of the quota, and of the items, that the devices of one organisation may fill while another
+/// one is served too.
+pub const CARRIED_ORG_SHARE_PERCENT: u64 = 50;
+/// The same for classes 0-1, which have a reserve there too.
+pub const CARRIED_ORG_URGENT_PERCENT: u64 = 75;
 /// A carrier filled above this share of its quota refuses class 4.
 pub const REFUSE_BULK_PERCENT: u64 = 80;
 /// A carrier filled above this share of its quota refuses class 3.
@@ -223,3 +248,9 @@ pub const NODES_PER_THREAD: usize = 4096;
 pub const PEERS_REMEMBERED: usize = 256;
 /// Peers and mailboxes to which a restored relay says RESET.
 pub const RESETS_TOLD: usize = 64 * 1024;
+
+const _: () = assert!(CARDS * (CERT_BYTES + MLS_KEY_PACKAGE_BYTES + 4) < ENTRY_BODY_BYTES);
+const _: () = assert!(
+    CARDS * (CERT_BYTES + MLS_KEY_PACKAGE_BYTES + 4) + (PARTNERS_PER_GRANT + 1) * (ORG_CARD_BYTES + 2) + 2048
+        < GRANT_BYTES
+);

@@ -15,6 +15,7 @@ mod commands;
 pub(crate) mod ctx;
 pub mod event;
 mod greet;
+mod holdings;
 pub mod input;
 pub mod open;
 pub mod output;
@@ -40,6 +41,7 @@ use tx::{Effect, Tx};
 
 pub use command::{Card, Command, CommandError, EntryRef, LayerData, Made, Outgoing};
 pub use event::{Event, Stopped};
+pub use holdings::Holdings;
 pub use input::{Input, LinkId, LinkInfo};
 pub use open::{Config, Flaws, Identity, MemberKeys, OpenError, Part};
 pub use output::{Output, Why};

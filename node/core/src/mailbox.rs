@@ -20,7 +20,7 @@ mod quota;
 use crate::blobs::Blobs;
 use crate::codec::Malformed;
 use crate::envelope::{Class, Envelope, Place};
-use crate::id::{Handle, Key8, MsgId, Seq, Slot};
+use crate::id::{Handle, Key8, MsgId, Org, Seq, Slot};
 use crate::limits;
 use crate::ranges::{Log, Ranges};
 use crate::store::{Batch, Read, ReadError, table};
@@ -61,6 +61,10 @@ pub struct Config {
 pub struct Offer<'a> {
     /// Routing key of the burst's origin, which may be another than the neighbour that brought it.
     pub from: Key8,
+    /// Organisation that certified that key.
+    pub org: Org,
+    /// No other organisation keeps items here.
+    pub org_alone: bool,
     /// The burst, already verified with that routing key.
     pub burst: &'a Burst,
     /// The envelope's bytes.
@@ -100,6 +104,9 @@ pub enum Refusal {
     /// The origin fills its share of the quota ([`limits::CARRIED_SHARE_PERCENT`]).
     #[error("the origin fills its share")]
     ShareFull,
+    /// The origin's organisation fills its share ([`limits::CARRIED_ORG_SHARE_PERCENT`]).
+    #[error("the organisation fills its share")]
+    OrgShareFull,
     /// The origin is over its rate.
     #[error("over the rate, try again in {retry_ms} ms")]
     RateLimited {
@@ -137,6 +144,7 @@ impl Refusal {
             Refusal::Expired => 8,
             Refusal::Overtaken => 9,
             Refusal::Malformed => 10,
+            Refusal::OrgShareFull => 11,
         }
     }
 
@@ -153,6 +161,7 @@ impl Refusal {
             8 => "older than its storage time",
             9 => "newer heads of this slot are held",
             10 => "the bytes are not the envelope",
+            11 => "the organisation fills its share",
             _ => "for a reason of a newer version",
         }
     }
@@ -171,6 +180,17 @@ pub struct Usage {
     pub handles: u64,
 }
 
+/// What was done since the mailbox was opened. Not saved: for people who watch a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Items kept.
+    pub stored: u64,
+    /// Items refused, by [`Refusal::code`]; 0 stays empty.
+    pub refused: [u64; 12],
+    /// Receipts signed for what was kept.
+    pub receipts: u64,
+}
+
 /// All of one handle. Heads are in `items` too.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 struct Shelf {
@@ -180,11 +200,18 @@ struct Shelf {
     unread_bytes: BTreeMap<Key8, u64>,
 }
 
-/// What one routing key fills.
+/// What one routing key, or one organisation, fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 struct Share {
     bytes: u64,
     items: usize,
+}
+
+impl Share {
+    fn add(&mut self, cost_bytes: u64) {
+        self.bytes += cost_bytes;
+        self.items += 1;
+    }
 }
 
 /// What is kept for others.
@@ -195,7 +222,9 @@ pub struct Mailbox {
     /// By the value of `held` at which it goes.
     deadlines: BTreeSet<(u64, Handle, MsgId)>,
     shares: BTreeMap<Key8, Share>,
+    org_shares: BTreeMap<Org, Share>,
     usage: Usage,
+    tally: Tally,
     next_order: u64,
     clock: Clock,
     quota: Quota,
@@ -213,7 +242,9 @@ impl Mailbox {
             shelves: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             shares: BTreeMap::new(),
+            org_shares: BTreeMap::new(),
             usage: Usage::default(),
+            tally: Tally::default(),
             next_order: 0,
             clock: clock.and_then(|row| Clock::of_row(&row).ok()).unwrap_or_default(),
             quota: Quota::default(),
@@ -244,8 +275,12 @@ impl Mailbox {
         }
         let overtaken = match self.admit(now, id, &offer) {
             Ok(overtaken) => overtaken,
-            Err(refusal) => return Verdict::Refused(refusal),
+            Err(refusal) => {
+                self.tally.refused[usize::from(refusal.code())] += 1;
+                return Verdict::Refused(refusal);
+            }
         };
+        self.tally.stored += 1;
         for old in overtaken {
             self.forget(e.handle, old);
             batch.delete(table::carried(e.handle, old));
@@ -271,6 +306,7 @@ impl Mailbox {
             ttl: e.ttl,
             place: e.place,
             origin: offer.from,
+            org: offer.org,
             size_bytes: offer.item.len() as u32,
             released: false,
             arrival_age_s: offer.age_s,
@@ -413,6 +449,21 @@ impl Mailbox {
         }
     }
 
+    /// Bytes that each organisation's devices fill, as [`Usage::bytes`].
+    pub fn by_org(&self) -> impl Iterator<Item = (Org, u64)> {
+        self.org_shares.iter().map(|(org, share)| (*org, share.bytes))
+    }
+
+    /// What was done since it was opened.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// So many receipts were signed for what is kept.
+    pub(crate) fn signed(&mut self, receipts: usize) {
+        self.tally.receipts += receipts as u64;
+    }
+
     /// Age of an item in seconds, as it is told to the next holder; 0 if it is not held.
     pub fn age_s(&self, now: Now, handle: Handle, id: MsgId) -> u32 {
         let held = self.held(handle, id);
@@ -487,6 +538,17 @@ impl Mailbox {
         {
             return Err(Refusal::ShareFull);
         }
+        let org = self.org_shares.get(&offer.org).copied().unwrap_or_default();
+        let org_percent = match e.class {
+            _ if offer.org_alone => 100,
+            Class::Alarm | Class::Clinical => limits::CARRIED_ORG_URGENT_PERCENT,
+            Class::Text | Class::Voice | Class::Bulk => limits::CARRIED_ORG_SHARE_PERCENT,
+        };
+        if org.bytes + cost_bytes > share_of(quota_bytes, org_percent)
+            || org.items as u64 >= share_of(limits::CARRIED_ITEMS as u64, org_percent)
+        {
+            return Err(Refusal::OrgShareFull);
+        }
         let unread = shelf.and_then(|s| s.unread_bytes.get(&offer.from));
         let unread_bytes = unread.copied().unwrap_or(0) + offer.item.len() as u64;
         if e.place == Place::Inbox && unread_bytes > limits::INBOX_UNREAD_BYTES {
@@ -551,9 +613,8 @@ impl Mailbox {
         let cost_bytes = held.cost_bytes();
         self.deadlines.insert((self.due_us(&held), handle, held.id));
         self.usage.bytes += cost_bytes;
-        let share = self.shares.entry(held.origin).or_default();
-        share.bytes += cost_bytes;
-        share.items += 1;
+        self.shares.entry(held.origin).or_default().add(cost_bytes);
+        self.org_shares.entry(held.org).or_default().add(cost_bytes);
         let shelf = self.shelves.entry(handle).or_default();
         if !held.released {
             self.usage.items += 1;
@@ -612,13 +673,8 @@ impl Mailbox {
             self.shelves.remove(&handle);
         }
         self.usage.bytes -= cost_bytes;
-        if let Some(share) = self.shares.get_mut(&held.origin) {
-            share.bytes -= cost_bytes;
-            share.items -= 1;
-            if share.items == 0 {
-                self.shares.remove(&held.origin);
-            }
-        }
+        take_share(&mut self.shares, &held.origin, cost_bytes);
+        take_share(&mut self.org_shares, &held.org, cost_bytes);
         let due_us = self.due_us(&held);
         self.deadlines.remove(&(due_us, handle, id));
     }
@@ -637,6 +693,16 @@ fn is_in(place: Place, ranges: &Ranges, blobs: &Blobs) -> bool {
             chunks.is_some_and(|c| c.contains(index))
         }
         Place::Inbox => false,
+    }
+}
+
+fn take_share<K: Ord>(shares: &mut BTreeMap<K, Share>, key: &K, cost_bytes: u64) {
+    if let Some(share) = shares.get_mut(key) {
+        share.bytes -= cost_bytes;
+        share.items -= 1;
+        if share.items == 0 {
+            shares.remove(key);
+        }
     }
 }
 

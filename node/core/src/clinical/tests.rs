@@ -108,6 +108,14 @@ fn measures() -> Samples {
     ]
 }
 
+fn cards(n: u8) -> Vec<Card> {
+    let card = |i: u8| Card {
+        device_cert: Bytes::from(vec![i; 230]),
+        key_package: Bytes::from(vec![0x80 | i; 500]),
+    };
+    (1..=n).map(card).collect()
+}
+
 fn keys() -> Samples {
     let (person, on, roles) = (Person([2; 8]), true, 0x102);
     let key = CtlKey {
@@ -119,6 +127,7 @@ fn keys() -> Samples {
     vec![
         ("sign-on", Body::SignOn(SignOn { person, on, roles })),
         ("ctl-keys", Body::CtlKeys(CtlKeys { keys })),
+        ("roster", Body::Roster(Roster { cards: cards(2) })),
     ]
 }
 
@@ -185,6 +194,7 @@ fn bodies_out_of_bounds_have_no_encoding() {
             Body::Recall(b) => Body::Recall(Recall { why: long(257), ..b }),
             Body::Vitals(b) => Body::Vitals(Vitals { gcs: Some(2), ..b }),
             Body::Position(_) => Body::Position(Position::default()),
+            Body::Roster(_) => Body::Roster(Roster { cards: vec![] }),
             Body::CtlKeys(_) => Body::CtlKeys(CtlKeys { keys: vec![] }),
             _ => continue,
         };
@@ -198,6 +208,20 @@ fn bodies_out_of_bounds_have_no_encoding() {
         person: Person([1; 8]),
     };
     assert!(Body::Seen(heads).encode().is_err());
+}
+
+#[test]
+fn the_largest_roster_is_an_entry_and_a_larger_one_is_none() {
+    let card = Card {
+        device_cert: Bytes::from(vec![1; limits::CERT_BYTES]),
+        key_package: Bytes::from(vec![2; limits::MLS_KEY_PACKAGE_BYTES]),
+    };
+    let roster = |cards| Body::Roster(Roster { cards }).encode();
+    assert!(roster(vec![card.clone(); limits::CARDS]).is_ok());
+    assert!(roster(cards(limits::CARDS as u8 + 1)).is_err());
+    let mut long = card;
+    long.key_package = Bytes::from(vec![2; limits::MLS_KEY_PACKAGE_BYTES + 1]);
+    assert!(roster(vec![long]).is_err());
 }
 
 #[test]

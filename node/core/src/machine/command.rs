@@ -1,11 +1,13 @@
 //! What a person or program on this device can ask for.
 
 use crate::clinical::{Act, Emergency};
+use crate::codec::{Malformed, Reader, Writer};
 use crate::directory::{Role, ThreadKind};
 use crate::envelope::Class;
 use crate::group::control::History;
 use crate::group::mls::Suite;
 use crate::id::{Dev, Person, Seq, Slot, ThreadId};
+use crate::limits;
 use bytes::Bytes;
 
 /// Names a content entry: its author's slot and number.
@@ -24,6 +26,33 @@ pub struct Card {
     pub device_cert: Bytes,
     /// A key package made by that device.
     pub key_package: Bytes,
+}
+
+impl Card {
+    /// n, n x (len, device certificate | len, key package): as in a roster entry or a grant.
+    pub fn write_all(cards: &[Card], w: &mut Writer) {
+        w.count(cards.len());
+        for card in cards {
+            w.bytes(&card.device_cert).bytes(&card.key_package);
+        }
+    }
+
+    /// Reads [`Card::write_all`], 1 to [`limits::CARDS`]. Whether a card is true is found when it is
+    /// learned.
+    pub fn read_all(r: &mut Reader<'_>) -> Result<Vec<Card>, Malformed> {
+        let n = r.count(limits::CARDS)?;
+        if n == 0 {
+            return Err(Malformed("no card"));
+        }
+        let mut cards = Vec::with_capacity(n);
+        for _ in 0..n {
+            cards.push(Card {
+                device_cert: Bytes::copy_from_slice(r.bytes(limits::CERT_BYTES)?),
+                key_package: Bytes::copy_from_slice(r.bytes(limits::MLS_KEY_PACKAGE_BYTES)?),
+            });
+        }
+        Ok(cards)
+    }
 }
 
 /// One layer of a blob to send.
@@ -87,6 +116,8 @@ pub enum Outgoing {
         /// Reason.
         why: String,
     },
+    /// Cards of devices, 1 to [`limits::CARDS`]. Who gets them learns them by [`Command::LearnCard`].
+    Roster(Vec<Card>),
 }
 
 /// One command.

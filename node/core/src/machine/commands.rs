@@ -4,7 +4,9 @@ use super::command::{Card, Command, CommandError, EntryRef, LayerData, Made, Out
 use super::tx::Effect;
 use super::{Event, Machine, with_thread};
 use crate::blob::{ChunkSize, FileName, Layer, Sealer};
-use crate::clinical::{Acknowledgement, Alert, Body, EcgSnapshot, LADDER_S, Note, Recall, RecallKind, Seen};
+use crate::clinical::{
+    Acknowledgement, Alert, Body, EcgSnapshot, LADDER_S, Note, Recall, RecallKind, Roster, Seen,
+};
 use crate::codec::Malformed;
 use crate::directory::{DeviceCert, Learned, Role, Roles, Signed, may_add};
 use crate::entry::Kind;
@@ -292,6 +294,7 @@ fn body_of(
             })
         }
         Outgoing::Recall { entry, why } => recall(thread, entry, why)?,
+        Outgoing::Roster(cards) => Body::Roster(Roster { cards }),
     };
     let kind = body.kind().ok_or(CommandError::Invalid("body without a kind"))?;
     Ok((kind, body))

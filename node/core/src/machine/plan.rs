@@ -8,7 +8,7 @@ use super::{LinkId, Machine, Output};
 use crate::blobs::Chunks;
 use crate::crypto::KeyPair;
 use crate::envelope::{Class, Envelope, Place};
-use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::id::{Handle, Key8, MsgId, Org, ThreadId};
 use crate::limits;
 use crate::mailbox::proof::{Ack, AckVector, Burst};
 use crate::ranges::Log;
@@ -434,6 +434,8 @@ impl Machine {
             let from = Key8::of_key(&self.id.routing.public());
             let offer = crate::mailbox::Offer {
                 from,
+                org: Org::default(),
+                org_alone: true,
                 burst: &burst,
                 item: &bytes,
                 envelope: &envelope,

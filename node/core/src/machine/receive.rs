@@ -185,10 +185,12 @@ impl Machine {
         let Some(burst) = session.announced.get(&whole.id).cloned() else {
             return Ok(());
         };
-        let from = session.peer();
+        let (from, org) = (session.peer(), session.org);
         let age_s = whole.carry.map_or(0, |c| c.age_s);
         let offer = Offer {
             from,
+            org,
+            org_alone: self.dir.roots().count() < 2,
             burst: &burst,
             item: &whole.bytes,
             envelope,
@@ -252,6 +254,7 @@ impl Machine {
                 let made = CarryReceipt::make(&items, handle, &self.id.routing, wall);
                 made.iter().map(|r| r.bytes().clone()).collect()
             };
+            self.mailbox.signed(receipts.len());
             for bytes in receipts {
                 let frame = Frame::Receipt(bytes).encode();
                 self.tx.effects.push(Effect::Transmit(link, frame, Class::Alarm));

@@ -7,7 +7,7 @@
 use super::input::LinkInfo;
 use super::queue::{ItemRef, Queue};
 use crate::envelope::Place;
-use crate::id::{Handle, Key8, MsgId, ThreadId};
+use crate::id::{Handle, Key8, MsgId, Org, ThreadId};
 use crate::limits;
 use crate::mailbox::proof::Burst;
 use crate::sync::{Assembler, Have, PeerView, ThreadList};
@@ -81,6 +81,8 @@ pub(crate) struct Session {
     pub(crate) hello: Option<Hello>,
     /// The peer's routing certificate is good; hash of its bytes.
     pub(crate) cert: Option<Key8>,
+    /// Organisation that the certificate names.
+    pub(crate) org: Org,
     /// Times that the own certificate was told beside the greeting.
     pub(crate) certs_told: u8,
     pub(crate) credit: u64,
@@ -135,6 +137,7 @@ impl Session {
             nonce,
             hello: None,
             cert: None,
+            org: Org::default(),
             certs_told: 0,
             credit: 0,
             queue: Queue::default(),

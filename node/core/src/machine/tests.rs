@@ -17,6 +17,7 @@ use crate::id::{Key8, Org};
 use crate::store::{Engine, Memory};
 use crate::time::Wall;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 pub(super) const WALL: u64 = 1_800_000_000_000;
 
@@ -117,6 +118,7 @@ pub(super) struct Box1 {
     pub(super) id: Identity,
     pub(super) part: Part,
     pub(super) generation: u64,
+    pub(super) relays: BTreeSet<[u8; 32]>,
     pub(super) events: Vec<Event>,
 }
 
@@ -148,6 +150,7 @@ impl Table {
             part,
             carry_bytes: 1 << 24,
             generation: 1,
+            relays: BTreeSet::new(),
         };
         let store = Memory::new();
         let machine = Machine::open(cfg, id.clone(), &store, [n; 32], self.now()).unwrap();
@@ -157,6 +160,7 @@ impl Table {
             id,
             part,
             generation: 1,
+            relays: BTreeSet::new(),
             events: vec![],
         });
         let at = self.boxes.len() - 1;
@@ -311,6 +315,7 @@ impl Table {
             part: b.part,
             carry_bytes: 1 << 24,
             generation: b.generation,
+            relays: b.relays.clone(),
         };
         let seed = [b.generation as u8 ^ 0x55; 32];
         b.machine = Machine::open(cfg, b.id.clone(), &b.store, seed, now).unwrap();
@@ -487,6 +492,65 @@ fn an_ecg_waits_at_a_relay_that_cannot_read_it() {
     );
     assert_eq!(table.faults(), []);
     assert!(!on_disk(&table.boxes[relay].store, b"7K2"));
+}
+
+/// X-Wing cards of about 3 kB reach a member by the relay, are learned there and serve to add.
+#[test]
+fn cards_in_a_roster_are_learned_and_added() {
+    let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    let org = Org1::new();
+    let nurses = [9, 10].map(|n| table.seat(&org, n, Part::Member, Some(Role::Nurse)));
+    let cards = nurses.map(|nurse| {
+        table.command(nurse, Command::MakeCard { suite: Suite::XWing });
+        let made = table.boxes[nurse].events.iter().find_map(|e| match e {
+            Event::CardMade { card } => Some(card.clone()),
+            _ => None,
+        });
+        made.unwrap()
+    });
+    assert!(cards.iter().all(|card| card.key_package.len() > 2_000));
+    let send = |class, cards: &[Card]| Command::Send {
+        thread,
+        class,
+        what: Outgoing::Roster(cards.to_vec()),
+    };
+    let long = table.try_command(medic, send(Class::Alarm, &cards));
+    assert_eq!(long, Err(CommandError::Invalid("too long for an alarm")));
+    assert!(table.try_command(medic, send(Class::Text, &[])).is_err());
+    let entry = table.command(medic, send(Class::Text, &cards)).entry.unwrap();
+    table.connect(medic, relay);
+    table.connect(doctor, relay);
+    table.pass(30_000);
+    let b = &table.boxes[doctor];
+    let told = |e: &Event| matches!(e, Event::Arrived { entry: at, kind: Kind::Roster, .. } if *at == entry);
+    assert!(b.events.iter().any(told));
+    let body = b.machine.entry(&b.store, thread, entry).unwrap().unwrap().body;
+    let Body::Roster(roster) = body else {
+        panic!("{body:?}")
+    };
+    assert_eq!(roster.cards, cards);
+    let create = Command::CreateThread {
+        kind: ThreadKind::Patient,
+        history: History::All,
+        suite: Suite::XWing,
+        title: "7K3".into(),
+    };
+    let case = table.command(doctor, create).thread.unwrap();
+    let add = Command::Add {
+        thread: case,
+        dev: table.dev(nurses[0]),
+        role: Role::Nurse,
+    };
+    assert_eq!(
+        table.try_command(doctor, add.clone()),
+        Err(CommandError::UnknownDevice)
+    );
+    for card in roster.cards {
+        table.command(doctor, Command::LearnCard { card });
+    }
+    table.command(doctor, add);
+    assert_eq!(table.faults(), []);
 }
 
 fn on_disk(store: &Memory, secret: &[u8]) -> bool {
@@ -698,6 +762,39 @@ fn x_wing_is_the_same_story() {
     assert_eq!(table.text(medic, thread, entry).as_deref(), Some("which access?"));
     let arrived = |e: &Event| matches!(e, Event::Arrived { kind: Kind::Note, .. });
     assert!(table.boxes[medic].events.iter().any(arrived));
+}
+
+#[test]
+fn what_a_pinned_relay_signs_counts_though_no_organisation_vouches_for_it() {
+    let (org, stranger) = (Org1::new(), Org1::of_seed(9));
+    let mut table = Table::default();
+    let medic = table.seat(&org, 1, Part::Member, Some(Role::Paramedic));
+    let doctor = table.seat(&org, 2, Part::Member, Some(Role::Cardiologist));
+    let relay = table.seat(&stranger, 3, Part::Relay, None);
+    let (root_card, cert) = (org.card.clone(), org.admin_cert.clone());
+    table.command(
+        relay,
+        Command::Trust {
+            root_card,
+            own: false,
+        },
+    );
+    table.command(relay, Command::LearnAdmin { cert });
+    let thread = new_thread(&mut table, medic, Suite::Classical);
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    let entry = table.note(medic, thread, "to the relay");
+    table.connect(medic, relay);
+    table.pass(20_000);
+    assert_eq!(table.state(medic, thread, entry, doctor), Some(State::Stored));
+    let key = table.boxes[relay].id.routing.public();
+    table.boxes[medic].relays.insert(key);
+    table.reopen(medic);
+    table.connect(medic, relay);
+    table.pass(20_000);
+    assert!(matches!(
+        table.state(medic, thread, entry, doctor),
+        Some(State::AtRelay { .. })
+    ));
 }
 
 #[test]

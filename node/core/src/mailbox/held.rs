@@ -13,15 +13,17 @@
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::envelope::{Class, Envelope, Place, Ttl};
-use crate::id::{Key8, MsgId};
+use crate::id::{Key8, MsgId, Org};
 use crate::limits;
 use crate::time::{Instant, Now, Wall};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
+/// Rows of items; 2 since they name the organisation.
+const ROW_VERSION: u8 = 2;
 const LIVE: u8 = 0;
 const RELEASED: u8 = 1;
-const HEADER_BYTES: usize = 2 + 8 + 4 + 3 * 8;
+const HEADER_BYTES: usize = 2 + 8 + 8 + 4 + 3 * 8;
 
 /// What the index knows of an item; its bytes stay in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Held {
     pub place: Place,
     /// Routing key that asked to keep it.
     pub origin: Key8,
+    /// Organisation that certified that key.
+    pub org: Org,
     /// Bytes of the envelope.
     pub size_bytes: u32,
     /// Only the id is kept, so that the item is not taken again.
@@ -62,12 +66,12 @@ impl Held {
         u32::try_from(age_s).unwrap_or(u32::MAX)
     }
 
-    /// The row: `v 1 | state 1 | origin 8 | age s u32 | held us u64 | off ms u64 | order u64 |
-    /// envelope`. A released item has `class 1 | ttl 1` in place of the envelope.
+    /// The row: `v 1 (2) | state 1 | origin 8 | org 8 | age s u32 | held us u64 | off ms u64 |
+    /// order u64 | envelope`. A released item has `class 1 | ttl 1` in place of the envelope.
     pub(super) fn row(&self, envelope: &[u8]) -> Bytes {
         let mut w = Writer(Vec::with_capacity(HEADER_BYTES + envelope.len()));
-        w.u8(VERSION).u8(if self.released { RELEASED } else { LIVE });
-        w.put(&self.origin.0).u32(self.arrival_age_s);
+        w.u8(ROW_VERSION).u8(if self.released { RELEASED } else { LIVE });
+        w.put(&self.origin.0).put(&self.org.0).u32(self.arrival_age_s);
         w.u64(self.arrival.held_us)
             .u64(self.arrival.off_ms)
             .u64(self.order);
@@ -83,10 +87,10 @@ impl Held {
     pub(super) fn of_row(id: MsgId, row: &Bytes) -> Result<Held, Malformed> {
         let mut r = Reader::new(row);
         let (version, state) = (r.u8()?, r.u8()?);
-        if version != VERSION || state > RELEASED {
+        if version != ROW_VERSION || state > RELEASED {
             return Err(Malformed("unknown row of a carried item"));
         }
-        let origin = Key8(r.array()?);
+        let (origin, org) = (Key8(r.array()?), Org(r.array()?));
         let arrival_age_s = r.u32()?;
         let (held_us, off_ms, order) = (r.u64()?, r.u64()?, r.u64()?);
         let released = state == RELEASED;
@@ -108,6 +112,7 @@ impl Held {
             ttl,
             place,
             origin,
+            org,
             size_bytes,
             released,
             arrival_age_s,

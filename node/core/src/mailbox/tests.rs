@@ -23,6 +23,11 @@ fn at(ms: u64) -> Now {
     }
 }
 
+/// Routing keys with even numbers are of one organisation, the others of another.
+fn org_of(from: Key8) -> Org {
+    Org([from.0[0] % 2; 8])
+}
+
 fn log(log: Log, seq: Seq) -> Place {
     let slot = Slot([4; 4]);
     Place::Log { slot, log, seq }
@@ -33,6 +38,7 @@ struct World {
     store: Memory,
     mailbox: Mailbox,
     config: Config,
+    org_alone: bool,
 }
 
 impl World {
@@ -43,6 +49,7 @@ impl World {
             store,
             mailbox,
             config,
+            org_alone: true,
         }
     }
 
@@ -77,6 +84,8 @@ impl World {
         let mut batch = Batch::new();
         let offer = Offer {
             from,
+            org: org_of(from),
+            org_alone: self.org_alone,
             burst,
             item,
             envelope,
@@ -239,8 +248,8 @@ fn dropping_and_loading_gives_the_same_index() {
     assert_eq!(w.mailbox.shelves, before.shelves);
     assert_eq!(w.mailbox.deadlines, before.deadlines);
     assert_eq!(
-        (w.mailbox.usage(), w.mailbox.shares.clone()),
-        (before.usage(), before.shares.clone())
+        (w.mailbox.usage(), &w.mailbox.shares, &w.mailbox.org_shares),
+        (before.usage(), &before.shares, &before.org_shares)
     );
     assert_eq!(w.mailbox.next_order, before.next_order);
     let now = at(300 * 40_000);
@@ -254,7 +263,7 @@ fn dropping_and_loading_gives_the_same_index() {
     });
     assert_eq!(w.mailbox.usage(), Usage::default());
     assert!(
-        w.mailbox.shares.is_empty() && w.store.len() == 1,
+        w.mailbox.shares.is_empty() && w.mailbox.org_shares.is_empty() && w.store.len() == 1,
         "only the clock is left"
     );
 }
@@ -312,6 +321,42 @@ fn a_full_carrier_refuses_bulk_then_voice_then_text_and_alarms_last() {
         filled.push(w.mailbox.usage().by_class[class as usize] > 0);
     }
     assert_eq!(filled, [true; 4]);
+}
+
+#[test]
+fn one_organisation_of_several_leaves_room_for_the_others() {
+    let mut w = World::new(Role::Relay, 400_000);
+    w.org_alone = false;
+    // devices of the first organisation, each within its own share and rate
+    let fill = |w: &mut World, class: Class, from_min: u64| {
+        let mut verdicts = (0..).map(|n| {
+            let place = log(Log::Content, 1 + n + 10_000 * class as u32);
+            let e = item(class, place, &[0; 800]);
+            w.offer(at((from_min + u64::from(n)) * MIN), rk(2 * (n % 20) as u8), &e, 0)
+        });
+        verdicts.find(|v| *v != Verdict::Stored)
+    };
+    assert_eq!(fill(&mut w, Class::Text, 0), Some(refused(Refusal::OrgShareFull)));
+    assert!(w.mailbox.usage().bytes <= 200_000 && w.mailbox.usage().bytes > 198_000);
+    assert_eq!(
+        fill(&mut w, Class::Alarm, 500),
+        Some(refused(Refusal::OrgShareFull))
+    );
+    assert!(w.mailbox.usage().bytes <= 300_000 && w.mailbox.usage().bytes > 298_000);
+    let by_org: Vec<(Org, u64)> = w.mailbox.by_org().collect();
+    assert_eq!(by_org, [(org_of(rk(0)), w.mailbox.usage().bytes)]);
+    let (now, e) = (at(1000 * MIN), text(9));
+    w.restart();
+    assert_eq!(w.offer(now, rk(2), &e, 0), refused(Refusal::OrgShareFull));
+    assert_eq!(
+        w.mailbox.tally().refused[usize::from(Refusal::OrgShareFull.code())],
+        1
+    );
+    assert_eq!(w.offer(now, rk(1), &e, 0), Verdict::Stored);
+    assert_eq!(w.mailbox.tally().stored, 1);
+    // where one organisation is served it may have all
+    w.org_alone = true;
+    assert_eq!(w.offer(now, rk(2), &text(10), 0), Verdict::Stored);
 }
 
 #[test]
