@@ -18,6 +18,5 @@ pub mod api {
     pub mod types;
 }
 pub mod client;
-pub mod demo;
 pub mod device;
 pub mod org;
