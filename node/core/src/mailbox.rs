@@ -185,6 +185,8 @@ pub struct Usage {
 pub struct Tally {
     /// Items kept.
     pub stored: u64,
+    /// Chunks of blobs that came whole though they were kept already: what a resume sent in vain.
+    pub chunks_again: u64,
     /// Items refused, by [`Refusal::code`]; 0 stays empty.
     pub refused: [u64; 12],
     /// Receipts signed for what was kept.
@@ -271,6 +273,7 @@ impl Mailbox {
         let id = MsgId::of(offer.item);
         let e = offer.envelope;
         if self.knows(e.handle, id) {
+            self.tally.chunks_again += u64::from(matches!(e.place, Place::Chunk { .. }));
             return Verdict::Known;
         }
         let overtaken = match self.admit(now, id, &offer) {

@@ -14,6 +14,7 @@ use aidmesh_core::mailbox::proof::Burst;
 use aidmesh_core::sync::{Cutter, Have, HaveHead};
 use aidmesh_core::wire::{Frame, decode_all};
 use bytes::Bytes;
+use std::ffi::OsString;
 
 /// Planted faults.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Hooks {
     pub in_clear: Option<Bytes>,
     /// Shows *delivered* as soon as an entry is stored: the comparison of words with evidence must see it.
     pub word_before_evidence: bool,
+    /// With these arguments a program under test starts another one with the same faults.
+    pub arguments: Vec<OsString>,
     /// Tells no peer which parts are here: the count of parts that came twice must rise.
     pub parts_forgotten: bool,
 }
