@@ -24,7 +24,10 @@ use std::cmp::Reverse;
 use std::collections::btree_map::Range;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod proof;
 pub mod words;
+
+pub use proof::Proof;
 
 /// Layer qualifier: everything up to this layer. `None`: the entry without an object, or no layer yet.
 pub type Q = Option<Layer>;

@@ -45,7 +45,7 @@ pub use holdings::Holdings;
 pub use input::{Input, LinkId, LinkInfo};
 pub use open::{Config, Flaws, Identity, MemberKeys, OpenError, Part};
 pub use output::{Output, Why};
-pub use views::{EntryView, MemberView, ThreadView};
+pub use views::{EntryHead, EntryView, LayerView, MemberView, ThreadView};
 
 use session::Session;
 
@@ -464,3 +464,5 @@ mod tests;
 mod tests_hostile;
 #[cfg(test)]
 mod tests_rewrap;
+#[cfg(test)]
+mod tests_views;

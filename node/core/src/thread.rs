@@ -21,6 +21,7 @@ mod parked;
 mod proof;
 pub(crate) mod rewrap;
 mod track;
+mod waiting;
 
 pub(crate) use content::{Absorbed, read_entry_row};
 
@@ -38,7 +39,7 @@ use crate::id::{Dev, Handle, Incarnation, Key8, MsgId, NodeId, Object8, OpId, Se
 use crate::machine::command::EntryRef;
 use crate::machine::event::Stopped;
 use crate::ranges::Ranges;
-use crate::time::{Hlc, Instant};
+use crate::time::{Hlc, Instant, Wall};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,6 +162,10 @@ pub(crate) struct Thread {
     pub(crate) parked: parked::Parked,
     pub(crate) unsealed: BTreeSet<(Class, Seq)>,
     pub(crate) trackers: BTreeMap<EntryRef, Tracker>,
+    /// Own entries that nobody took yet.
+    pub(crate) waiting: waiting::Waiting,
+    /// When an entry, named by its hash, was taken back by a device.
+    pub(crate) recalls: BTreeMap<([u8; 32], Dev), Wall>,
     pub(crate) relays: BTreeMap<Key8, RelayHeld>,
     /// Entries that this device handed to a life of a member.
     pub(crate) handed: BTreeMap<(Slot, EntryRef), rewrap::HandedOn>,
@@ -218,6 +223,8 @@ impl Thread {
             parked: parked::Parked::default(),
             unsealed: BTreeSet::new(),
             trackers: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
+            recalls: BTreeMap::new(),
             relays: BTreeMap::new(),
             handed: BTreeMap::new(),
             head_due: None,

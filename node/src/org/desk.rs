@@ -40,6 +40,7 @@ const BOOK: &str = "org/invites";
 
 /// An invite is for somebody who is waited for.
 pub const INVITE_MINUTES_MAX: u32 = 30 * 24 * 60;
+
 /// Why an act of the desk failed. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeskError {

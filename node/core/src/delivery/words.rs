@@ -9,7 +9,7 @@ use super::{Cell, Mark, Recipient, State, Step, Tracker, View};
 use crate::blob::Layer;
 use crate::clinical::{Act, Emergency};
 use crate::envelope::Class;
-use crate::id::{Key8, Person};
+use crate::id::{Dev, Key8, Person};
 use crate::time::Wall;
 
 /// Key and English text, sorted by key.
@@ -143,16 +143,26 @@ pub fn fill(key: &'static str, values: &[(&str, &str)]) -> String {
     out + rest
 }
 
-/// The word of a column.
-pub fn step_word(step: Step) -> &'static str {
-    text(match step {
+/// The key of a column.
+fn step_key(step: Step) -> &'static str {
+    match step {
         Step::Stored => "state.stored",
         Step::HandedOver => "state.handed_over",
         Step::AtRelay => "state.at_relay",
         Step::Delivered => "state.delivered",
         Step::Seen => "state.seen",
         Step::Acknowledged => "state.acknowledged",
-    })
+    }
+}
+
+/// The word of a column.
+pub fn step_word(step: Step) -> &'static str {
+    text(step_key(step))
+}
+
+/// The name of a column for programs: the end of its key, such as `at_relay`.
+pub fn step_id(step: Step) -> &'static str {
+    last(step_key(step))
 }
 
 /// The word of a state.
@@ -170,9 +180,22 @@ pub fn class_word(class: Class) -> &'static str {
     text(["class.0", "class.1", "class.2", "class.3", "class.4"][class as usize])
 }
 
+/// The name of an act for programs: the end of its key.
+pub fn act_id(act: Act) -> &'static str {
+    last(act_key(act, None))
+}
+
+fn last(key: &'static str) -> &'static str {
+    key.rsplit_once('.').map_or(key, |(_, last)| last)
+}
+
 /// The word of an act; what was activated depends on what the alert was about.
 pub fn act_word(act: Act, what: Option<Emergency>) -> &'static str {
-    text(match (act, what) {
+    text(act_key(act, what))
+}
+
+fn act_key(act: Act, what: Option<Emergency>) -> &'static str {
+    match (act, what) {
         (Act::Acknowledged, _) => "act.acknowledged",
         (Act::Accepted, _) => "act.accepted",
         (Act::Declined, _) => "act.declined",
@@ -180,7 +203,7 @@ pub fn act_word(act: Act, what: Option<Emergency>) -> &'static str {
         (Act::Activated, Some(Emergency::Stroke)) => "act.activated.stroke",
         (Act::Activated, Some(Emergency::Trauma)) => "act.activated.trauma",
         (Act::Activated, _) => "act.activated",
-    })
+    }
 }
 
 /// The words of a mark.
@@ -243,6 +266,19 @@ pub fn status_line(
     let (recipient, view) = worst.or_else(|| stored().max_by_key(step))?;
     let somebody = stored().any(|(_, view)| view.step() >= Step::Delivered);
     Some(line(recipient, view, somebody, what, next, names))
+}
+
+/// The line of one recipient of an entry. `None` for an unknown device or before it is stored.
+pub fn recipient_line(
+    tracker: &Tracker,
+    dev: Dev,
+    what: Option<Emergency>,
+    names: &Names<'_>,
+) -> Option<String> {
+    let (recipient, view) = tracker.views().find(|(r, _)| r.dev == dev)?;
+    view.state?;
+    let somebody = tracker.views().any(|(_, view)| view.step() >= Step::Delivered);
+    Some(line(recipient, view, somebody, what, None, names))
 }
 
 /// The line of one recipient; `somebody`: whether any recipient has it.

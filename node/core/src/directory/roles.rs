@@ -58,6 +58,28 @@ impl Role {
         role.copied().ok_or(Malformed("unknown role"))
     }
 
+    /// Its name for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Physician => "physician",
+            Role::Cardiologist => "cardiologist",
+            Role::IncidentCommander => "incident-commander",
+            Role::Paramedic => "paramedic",
+            Role::Nurse => "nurse",
+            Role::Dispatcher => "dispatcher",
+            Role::Responder => "responder",
+            Role::Gateway => "gateway",
+            Role::Auditor => "auditor",
+            Role::ItAdmin => "it-admin",
+            Role::Relay => "relay",
+        }
+    }
+
+    /// By its name.
+    pub fn from_name(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+
     const fn bit(self) -> u16 {
         1 << self as u8
     }
@@ -105,6 +127,16 @@ pub enum ThreadKind {
 }
 
 impl ThreadKind {
+    /// Its name for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            ThreadKind::Patient => "patient",
+            ThreadKind::Incident => "incident",
+            ThreadKind::Hotline => "hotline",
+            ThreadKind::Conversation => "conversation",
+        }
+    }
+
     /// From its wire number.
     pub fn from_u8(n: u8) -> Result<ThreadKind, Malformed> {
         Ok(match n {

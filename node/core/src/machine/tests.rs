@@ -246,6 +246,10 @@ impl Table {
     }
 
     pub(super) fn connect(&mut self, a: usize, b: usize) {
+        self.connect_with(a, b, u32::MAX);
+    }
+
+    pub(super) fn connect_with(&mut self, a: usize, b: usize, bytes: u32) {
         self.links += 2;
         let (la, lb) = (LinkId(self.links), LinkId(self.links + 1));
         self.wires.insert((a, la), (b, lb));
@@ -261,13 +265,7 @@ impl Table {
             self.input(at, Input::LinkUp { link, info });
         }
         for (at, link) in [(a, la), (b, lb)] {
-            self.input(
-                at,
-                Input::Budget {
-                    link,
-                    bytes: u32::MAX,
-                },
-            );
+            self.input(at, Input::Budget { link, bytes });
         }
     }
 

@@ -1,16 +1,19 @@
 //! What a host may read of a machine, as plain values.
 
 use super::{EntryRef, Machine, Stopped};
+use crate::blob::{FileName, Layer};
 use crate::clinical::Body;
-use crate::delivery::{Mark, State};
-use crate::directory::Role;
+use crate::delivery::{Mark, State, Tracker};
+use crate::directory::{DeviceCert, Role, Signed, ThreadKind};
 use crate::entry::{Entry, Kind};
 use crate::envelope::Class;
-use crate::id::{Dev, Incarnation, NodeId, Slot, ThreadId};
+use crate::group::mls::Suite;
+use crate::id::{Dev, Incarnation, NodeId, Person, Slot, ThreadId};
 use crate::mailbox::Usage;
 use crate::ranges::Ranges;
 use crate::store::{Read, ReadError, table};
-use crate::time::Hlc;
+use crate::thread::Thread;
+use crate::time::{Hlc, Wall};
 use bytes::Bytes;
 
 /// A member of a thread.
@@ -24,6 +27,8 @@ pub struct MemberView {
     pub incarnation: Incarnation,
     /// Its logs.
     pub slot: Slot,
+    /// What its certificate says; `None` while its author is not known here.
+    pub cert: Option<DeviceCert>,
 }
 
 /// A thread.
@@ -31,6 +36,10 @@ pub struct MemberView {
 pub struct ThreadView {
     /// Title; empty while the genesis is not here.
     pub title: String,
+    /// What it is for; `None` while the genesis is not here.
+    pub kind: Option<ThreadKind>,
+    /// Who created it; `None` while the genesis is not here.
+    pub creator: Option<Dev>,
     /// Members as this device knows them.
     pub members: Vec<MemberView>,
     /// Newest epoch node.
@@ -72,6 +81,44 @@ pub struct EntryView {
     pub hash: [u8; 32],
     /// The author signed two things at one place: what it says is disputed.
     pub disputed: bool,
+    /// The author's certificate.
+    pub cert: DeviceCert,
+    /// When the author took it back, by the clock of the author.
+    pub recalled: Option<Wall>,
+}
+
+/// What is known of an entry without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryHead {
+    /// Its place.
+    pub at: EntryRef,
+    /// What its body is.
+    pub kind: Kind,
+    /// Urgency.
+    pub class: Class,
+    /// The author's clock.
+    pub hlc: Hlc,
+    /// `BLAKE3(entry)`: how other entries name it.
+    pub hash: [u8; 32],
+    /// When it was stored here, by this device's clock.
+    pub stored: Wall,
+    /// Written on this device.
+    pub own: bool,
+}
+
+/// A layer of an entry's object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerView {
+    /// Which.
+    pub layer: Layer,
+    /// File name of an original.
+    pub name: Option<FileName>,
+    /// Plaintext bytes.
+    pub bytes: u32,
+    /// Chunks held; all of them: it was equal to its hash when the last one came.
+    pub held: u32,
+    /// Chunks in all.
+    pub total: u32,
 }
 
 impl Machine {
@@ -88,8 +135,11 @@ impl Machine {
             role: m.role,
             incarnation: m.inc,
             slot: m.slot,
+            cert: t.slots.get(&m.slot).map(|author| author.cert.clone()),
         });
         Some(ThreadView {
+            kind: t.genesis.as_ref().map(|g| g.kind),
+            creator: t.founder(),
             title: t.genesis.as_ref().map_or_else(String::new, |g| g.title.clone()),
             members: members.collect(),
             head: t.head,
@@ -112,6 +162,24 @@ impl Machine {
         open.map(|(at, _)| *at).collect()
     }
 
+    /// [`Machine::entries`] with what is known without reading them.
+    pub fn entry_heads(&self, thread: ThreadId) -> Vec<EntryHead> {
+        let t = self.threads.get(&thread);
+        let open = t.into_iter().flat_map(|t| {
+            let verified = t.entries.iter().filter(|(_, m)| m.verified);
+            verified.map(move |(at, m)| EntryHead {
+                at: *at,
+                kind: m.kind,
+                class: m.class,
+                hlc: m.hlc,
+                hash: m.hash,
+                stored: Wall(m.stored_ms),
+                own: t.is_own(at.slot),
+            })
+        });
+        open.collect()
+    }
+
     /// One open entry.
     pub fn entry(
         &self,
@@ -125,7 +193,7 @@ impl Machine {
         let Some(meta) = t.entries.get(&at).filter(|m| m.verified) else {
             return Ok(None);
         };
-        let Some(author) = t.slots.get(&at.slot).map(|a| a.dev) else {
+        let Some(author) = t.slots.get(&at.slot) else {
             return Ok(None);
         };
         let row = self.tx.view(store).get(&table::entry(thread, at.slot, at.seq))?;
@@ -137,7 +205,7 @@ impl Machine {
             Err(_) => Body::Raw(encoded),
         };
         Ok(Some(EntryView {
-            author,
+            author: author.dev,
             kind: meta.kind,
             body,
             class: meta.class,
@@ -146,6 +214,8 @@ impl Machine {
             node: meta.node,
             hash: meta.hash,
             disputed: t.disputed.contains(&at.slot),
+            cert: author.cert.clone(),
+            recalled: t.recalls.get(&(meta.hash, author.dev)).copied(),
         }))
     }
 
@@ -165,6 +235,35 @@ impl Machine {
         t.read_layer(&self.tx.view(store), object, layer)
     }
 
+    /// Layers of an entry's object, ascending; empty for an entry without one.
+    pub fn layers(&self, thread: ThreadId, at: EntryRef) -> Vec<LayerView> {
+        let Some(t) = self.threads.get(&thread) else {
+            return vec![];
+        };
+        let found = t.objects.iter().find(|(_, o)| o.entry == at);
+        let layers = found.into_iter().flat_map(|(id, object)| {
+            object.manifest.layers().iter().map(move |info| {
+                let chunks = t.blobs.0.get(&(*id, info.layer.to_u8()));
+                LayerView {
+                    layer: info.layer,
+                    name: info.name.clone(),
+                    bytes: info.bytes,
+                    held: chunks.map_or(0, |c| c.held()),
+                    total: info.total(),
+                }
+            })
+        });
+        layers.collect()
+    }
+
+    /// The quality that a person here can judge of an entry with an object: every layer up to it is
+    /// complete; the digest is in the entry itself. `None` for an entry without an object.
+    pub fn quality(&self, thread: ThreadId, at: EntryRef) -> Option<Layer> {
+        let t = self.threads.get(&thread)?;
+        let object = t.objects.values().find(|o| o.entry == at)?;
+        Some(object.manifest.complete_up_to(&t.blobs).unwrap_or(Layer::DIGEST))
+    }
+
     /// Chunks held and chunks in all of a layer of an entry's blob.
     pub fn layer_progress(&self, thread: ThreadId, at: EntryRef, layer: u8) -> Option<(u32, u32)> {
         let t = self.threads.get(&thread)?;
@@ -182,6 +281,35 @@ impl Machine {
             v.state.map(|state| (r.dev, state, marks))
         });
         shown.collect()
+    }
+
+    /// The fold of evidence of an own entry; `None` for entries of others and for acts on entries.
+    pub fn tracker(&self, thread: ThreadId, at: EntryRef) -> Option<&Tracker> {
+        self.threads.get(&thread)?.trackers.get(&at)
+    }
+
+    /// Own entries that no relay, carrier or recipient took yet, by class; those that wait for their
+    /// seal are among them. Costs a look at each thread.
+    pub fn waiting(&self) -> [u32; 5] {
+        let each = self.threads.values().map(Thread::waiting_counts);
+        each.fold([0; 5], |sum, of| std::array::from_fn(|i| sum[i] + of[i]))
+    }
+
+    /// This device's certificate; `None` on a carrier.
+    pub fn certificate(&self) -> Option<DeviceCert> {
+        let member = self.id.member.as_ref()?;
+        DeviceCert::decode(&member.cert).ok()
+    }
+
+    /// Who is signed on.
+    pub fn person(&self) -> Option<Person> {
+        self.person
+    }
+
+    /// Whether a key package of the device is here, so that it can be added to threads of this suite.
+    pub fn can_add(&self, store: &dyn Read, dev: Dev, suite: Suite) -> Result<bool, ReadError> {
+        let row = self.tx.view(store).get(&table::package_of(dev, suite.to_u16()))?;
+        Ok(row.is_some())
     }
 
     /// What is kept for others.

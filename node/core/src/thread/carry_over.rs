@@ -89,6 +89,7 @@ impl Thread {
         self.unsealed.retain(|(_, seq)| *seq != at.seq);
         self.entries.remove(&at);
         self.trackers.remove(&at);
+        self.waiting.forget(at);
         self.open.remove(at.slot, Log::Content, at.seq);
     }
 

@@ -114,6 +114,7 @@ impl Thread {
         thread.stale = stale
             .and_then(|row| row[..].try_into().ok())
             .map(u32::from_le_bytes);
+        thread.reckon_all(ctx);
         thread.due_head(ctx);
         thread.rewrap_due = Some(ctx.now.mono.plus_ms(10_000));
         Ok(thread)
@@ -143,6 +144,8 @@ impl Thread {
         let inc = self.stale.unwrap_or_default();
         ctx.batch()
             .put(table::own_of_thread("stale", self.id), inc.to_le_bytes().to_vec());
+        self.tell_gate(ctx);
+        self.reckon_all(ctx);
     }
 
     /// All envelopes into the index; returns those of the control logs.

@@ -28,7 +28,7 @@ impl Thread {
             meta.kind,
             Kind::Acknowledgement | Kind::Seen | Kind::CtlKeys | Kind::SignOn
         ) {
-            return;
+            return self.reckon(ctx, at);
         }
         let (class, stored) = (meta.class, Wall(meta.stored_ms));
         let tracker = Tracker::new(class, class.ttl(), self.recipients(ctx.dev(), at));
@@ -95,6 +95,7 @@ impl Thread {
     }
 
     fn tell(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, changes: Vec<Change>) {
+        self.reckon(ctx, at);
         for change in changes {
             let Some(tracker) = self.trackers.get(&at) else {
                 return;
@@ -147,6 +148,7 @@ impl Thread {
                 );
             }
         }
+        self.reckon_acts(ctx);
     }
 
     pub(super) fn incarnation_of(&self, slot: Slot) -> Option<u32> {
@@ -250,6 +252,7 @@ impl Thread {
                 );
             }
         }
+        self.reckon_acts(ctx);
     }
 
     /// The relay said RESET, or shows less than it signed for: its receipts stand no longer.
@@ -262,6 +265,7 @@ impl Thread {
         for at in own {
             self.evidence(ctx, at, Evidence::RelayLost { relay }, ctx.now.wall);
         }
+        self.reckon_all(ctx);
         ctx.offer(self.id);
     }
 
@@ -315,6 +319,7 @@ impl Thread {
                 }
             }
             Body::Recall(recall) => {
+                self.recalls.entry((recall.entry, author)).or_insert(wall);
                 let replaced = recall.replacement.is_some();
                 if let Some(named) = self
                     .tracked_by_hash(&recall.entry)

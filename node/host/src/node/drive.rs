@@ -289,7 +289,7 @@ impl Life {
             }
         }
         let state = State {
-            waiting: [0; 5],
+            waiting: self.machine.waiting(),
             cannot_save: self.failed,
             links: u32::try_from(self.links.len()).unwrap_or(u32::MAX),
         };
