@@ -248,6 +248,15 @@ impl Device {
         made.entry.unwrap()
     }
 
+    /// Eight KiB that nobody waits for.
+    pub(crate) async fn long_note(&self, thread: ThreadId) {
+        let (class, what) = (Class::Bulk, Outgoing::Note("x".repeat(8000)));
+        self.handle
+            .command(Command::Send { thread, class, what })
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn stop(self) {
         drop(self.uplink);
         self.node.stop().await;

@@ -254,3 +254,75 @@ fn errors_have_a_code_and_an_exit_code() {
     assert!(status.status.success() && status.stdout.starts_with(b"Relay "));
     assert_eq!(relay.stop().0, Some(0));
 }
+
+/// What cannot be kept is not signed for: the relay says that it is not ready, and ends with an error. What
+/// it signed for before is there again once the disk has room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_on_a_full_disk_says_so_and_ends() {
+    let (north, program) = (Organisation::new("North", 1), Program::new());
+    let card = program.init(&north);
+    let (key, address) = (key_of(&card), card["address"].as_str().unwrap());
+    let relay = program.run();
+    assert_eq!(relay.stop().0, Some(0));
+    let relay = program.run_on_a_full_disk();
+    assert_eq!(relay.get("/readyz").1, "ready\n");
+    let mut medic = Device::new(&north, 31, Role::Paramedic, key).await;
+    let doctor = Device::new(&north, 32, Role::Physician, key).await;
+    let thread = medic.thread_with(&doctor, Role::Physician).await;
+    let _paths = medic.call(address, key);
+    let admin = relay.admin;
+    let not_ready = tokio::task::spawn_blocking(move || {
+        let began = std::time::Instant::now();
+        loop {
+            let (line, body) = relay.get("/readyz");
+            if !line.contains(" 200 ") {
+                return (line, body, relay);
+            }
+            assert!(began.elapsed() < PATIENCE, "still ready");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    });
+    let mut sent = 0;
+    while !not_ready.is_finished() && sent < 400 {
+        medic.long_note(thread).await;
+        sent += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let (line, body, relay) = not_ready.await.unwrap();
+    assert_eq!(
+        (line.as_str(), body.as_str()),
+        ("HTTP/1.1 503 Service Unavailable", "the store cannot save\n")
+    );
+    assert!(relay.get("/healthz").0.contains(" 200 "), "{admin}");
+    let (code, said) = relay.ended();
+    assert!(
+        code == Some(1) && said.contains("AM-RELAY-08") && !said.contains("refused"),
+        "{code:?} {said}"
+    );
+    let relay = program.run();
+    assert!(relay.status()["kept"]["items"].as_u64().unwrap() > 0);
+    assert_eq!(relay.stop().0, Some(0));
+    for device in [medic, doctor] {
+        device.stop().await;
+    }
+}
+
+#[test]
+fn systemd_is_told_ready_alive_and_stopping() {
+    let (north, program) = (Organisation::new("North", 1), Program::new());
+    program.init(&north);
+    let path = program.folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let next = || {
+        let mut told = [0; 256];
+        let n = socket.recv(&mut told).unwrap();
+        String::from_utf8_lossy(&told[..n]).trim().to_owned()
+    };
+    let relay = program.run_with("NOTIFY_SOCKET", path.to_str().unwrap());
+    assert_eq!(next(), "READY=1");
+    assert_eq!([next(), next()], ["WATCHDOG=1", "WATCHDOG=1"]);
+    assert_eq!(relay.stop().0, Some(0));
+    let last = std::iter::repeat_with(next).find(|told| told != "WATCHDOG=1");
+    assert_eq!(last.as_deref(), Some("STOPPING=1\nSTATUS=stopping"));
+}
