@@ -21,3 +21,4 @@ pub mod client;
 pub mod demo;
 pub mod device;
 pub mod org;
+pub mod setup;
