@@ -18,5 +18,6 @@ pub mod api {
     pub mod types;
 }
 pub mod client;
+pub mod demo;
 pub mod device;
 pub mod org;

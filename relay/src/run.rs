@@ -129,7 +129,6 @@ async fn start_node(
             routing_cert: certificate::self_signed(&opened.routing).into(),
             member: None,
         },
-        relays: Default::default(),
         disk: Box::new(move || Ok(watch.over(store::open(engine, &path, keys.clone())?))),
         openings: opened.openings.clone(),
         hooks,

@@ -140,7 +140,6 @@ impl Device {
             part: Part::Member,
             carry_bytes: 1 << 24,
             identity: identity.clone(),
-            relays: [relay].into(),
             disk: Box::new(move || Ok(disk.clone())),
             openings: Arc::new(Openings::volatile()),
             hooks: Default::default(),
@@ -157,6 +156,7 @@ impl Device {
                 own: true,
             },
             Command::LearnAdmin { cert: admin.clone() },
+            Command::PinRelays { keys: [relay].into() },
             Command::SignOn {
                 person: Person([n; 8]),
             },

@@ -135,7 +135,6 @@ impl Life {
             part: start.part,
             carry_bytes: start.carry_bytes,
             generation,
-            relays: start.relays.clone(),
         };
         let disk = (start.disk)()?;
         let mut seed = [0; 32];
