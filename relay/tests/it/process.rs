@@ -224,7 +224,7 @@ async fn a_restored_relay_says_so_and_is_given_again_what_it_lacks() {
     let second = medic.note(thread, "after the backup").await;
     wait_for(&mut feed, at_relay(second)).await;
     let items = relay.status()["kept"]["items"].as_u64().unwrap();
-    relay.kill();
+    assert_eq!(relay.stop().0, Some(0));
     program.restore();
     let mut feed = medic.handle.follow(medic.handle.newest());
     let relay = program.run();
