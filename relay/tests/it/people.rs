@@ -124,6 +124,7 @@ fn window() -> Window {
 
 /// A device with its node, and an uplink once it was called.
 pub(crate) struct Device {
+    pub(crate) n: u8,
     pub(crate) identity: Identity,
     pub(crate) handle: Handle,
     node: Node,
@@ -168,6 +169,7 @@ impl Device {
             admin,
         };
         Device {
+            n,
             identity,
             handle,
             node,

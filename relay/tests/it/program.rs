@@ -75,6 +75,26 @@ impl Program {
         serde_json::from_slice(&done.stdout).unwrap()
     }
 
+    /// Copies the data folder, as `tar` would.
+    pub(crate) fn back_up(&self) {
+        self.copy("data", "backup");
+    }
+
+    /// Puts the copy in place of the data folder.
+    pub(crate) fn restore(&self) {
+        std::fs::remove_dir_all(self.data()).unwrap();
+        self.copy("backup", "data");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let place = |name| self.folder.path().join(name);
+        let done = Command::new("cp")
+            .arg("-a")
+            .args([place(from), place(to)])
+            .status();
+        assert!(done.unwrap().success());
+    }
+
     /// `run`, once it is ready.
     pub(crate) fn run(&self) -> Running {
         self.started(self.command(&["run", "--json"]))
