@@ -60,6 +60,20 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// For logs: nothing that the peer wrote.
+    pub(crate) fn words(&self) -> &'static str {
+        match self {
+            Ended::Lost(ConnectionError::ApplicationClosed(_)) => "closed by the peer",
+            Ended::Lost(ConnectionError::LocallyClosed) => "closed here",
+            Ended::Lost(ConnectionError::TimedOut) => "timed out",
+            Ended::Lost(_) => "lost",
+            Ended::Violation(rule) => rule,
+            Ended::Behind => "the peer reads too slowly",
+            Ended::Closed => "closed by the machine",
+            Ended::Stopped => "the node has stopped",
+        }
+    }
+
     /// What the peer is told.
     fn closing(&self) -> Closing {
         match self {

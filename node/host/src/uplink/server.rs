@@ -243,7 +243,8 @@ async fn serve(incoming: Incoming, permit: OwnedSemaphorePermit, shared: Arc<Sha
     }
     let ended = run(&connection, peer, &shared).await;
     drop(seat);
-    tracing::debug!(peer = %short(&peer), ?ended, "link down");
+    let why = ended.map_or("hello not sent", |ended| ended.words());
+    tracing::debug!(peer = %short(&peer), why, "link down");
 }
 
 /// Why a connection gets no link.
