@@ -11,8 +11,8 @@
 //! * The machine may spend [`GRANT`] bytes beyond what was written. Greetings and words about state cost
 //!   nothing and are bounded by [`QUEUE_BYTES`] and the number of units: a peer that reads too slowly for
 //!   them loses the link.
-//! * When the machine wants the link closed, what waits is written first, for [`FLUSH`] at most: it may be the
-//!   reason.
+//! * When the machine wants the link closed, what waits is written first, for [`FLUSH`] at most: it may be
+//!   the reason.
 //! * A frame that breaks its layout ends the connection. Nothing else is judged here.
 
 use super::closing::Closing;

@@ -2,7 +2,7 @@
 //!
 //! At most [`ATTEMPTS`] handshakes at once. When one more is due the oldest that has heard nothing gives way,
 //! except the very oldest, which keeps its full time: on a slow path answers come late. The first handshake
-//! that completes ends all others and says the hello; while it greets and answers come nothing new is started.
+//! that completes ends all others and says the hello; while it greets and answers come nothing new starts.
 //! The link before stays until the new one is up.
 
 use super::{Shared, State};
