@@ -2,8 +2,8 @@
 //!
 //! The transport has proved the key; here its certificate is judged, with that of the administrator who
 //! made it, which the relay may see for the first time: the root keys on the cards decide. A revoked key or
-//! administrator is refused. Then there must be room, for the device and for its organisation, so that
-//! none of them shuts out the others. Who is refused is told the reason.
+//! administrator is refused. Then there must be room for its organisation, so that none of several shuts out
+//! the others. Who is refused is told the reason.
 //!
 //! * **An ended lease does not shut out**: it never blocks an alarm, and nobody can see here what a device
 //!   has to say. It is counted. A device that must not come back is revoked.
@@ -13,13 +13,13 @@
 //! Not here: how much may be stored, which the mailbox decides item by item.
 
 use crate::settings::Limits;
-use aidmesh_core::crypto::Secret;
 use aidmesh_core::directory::{CertError, Directory, Learned, Lease, RoutingCert, Signed};
 use aidmesh_core::id::{Key8, Org};
 use aidmesh_core::store::Batch;
 use aidmesh_core::time::Wall;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Why a device is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -49,11 +49,8 @@ pub enum Refusal {
     /// The administrator is revoked.
     #[error("the administrator who certified the key is revoked")]
     RevokedAdministrator,
-    /// It has as many connections as one device may have.
-    #[error("too many connections of one device")]
-    FullDevice,
-    /// Its organisation has as many connections as one may have.
-    #[error("too many connections of one organisation")]
+    /// As many devices of its organisation are here as there may be.
+    #[error("too many devices of one organisation")]
     FullOrganisation,
     /// The relay takes nothing now: its store fails or it stops.
     #[error("the relay takes nothing now")]
@@ -62,7 +59,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Refusal; 11] = [
+    pub const ALL: [Refusal; 10] = [
         Refusal::NoCertificate,
         Refusal::OtherKey,
         Refusal::NotServed,
@@ -71,7 +68,6 @@ impl Refusal {
         Refusal::NotAllowed,
         Refusal::Revoked,
         Refusal::RevokedAdministrator,
-        Refusal::FullDevice,
         Refusal::FullOrganisation,
         Refusal::Closed,
     ];
@@ -87,7 +83,6 @@ impl Refusal {
             Refusal::NotAllowed => "not_allowed",
             Refusal::Revoked => "revoked",
             Refusal::RevokedAdministrator => "revoked_administrator",
-            Refusal::FullDevice => "full_device",
             Refusal::FullOrganisation => "full_organisation",
             Refusal::Closed => "closed",
         }
@@ -110,6 +105,12 @@ impl From<CertError> for Refusal {
     }
 }
 
+/// How long a device that was let in counts before the machine has heard it.
+const COMING: Duration = Duration::from_secs(15);
+
+/// Devices of one organisation that are remembered as here, at most. More than the transport has links.
+const PRESENT: usize = 4096;
+
 /// The door of a relay.
 #[derive(Debug)]
 pub struct Admission {
@@ -121,10 +122,17 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Inner {
     directory: Directory,
-    by_device: BTreeMap<Key8, u32>,
-    by_org: BTreeMap<Org, u32>,
+    present: BTreeMap<Key8, Present>,
     counts: Counts,
     closed: bool,
+}
+
+/// A device that was let in.
+#[derive(Debug)]
+struct Present {
+    key: [u8; 32],
+    cert: RoutingCert,
+    since: Instant,
 }
 
 /// What was decided since the start.
@@ -138,12 +146,11 @@ pub struct Counts {
     pub refused: BTreeMap<Refusal, u64>,
 }
 
-/// A device that is let in. Its place is free again when this is dropped.
-#[derive(Debug)]
+/// The word that a device is let in.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Admitted {
-    door: Arc<Admission>,
-    key: Key8,
-    org: Org,
+    /// Organisation that certified it.
+    pub org: Org,
     /// The administrator's certificate, if it was not known: the machine must learn it before it hears
     /// the device.
     pub new_admin: Option<Vec<u8>>,
@@ -151,48 +158,64 @@ pub struct Admitted {
 
 impl Admission {
     /// Lets in devices of the organisations `served`, as far as `directory` believes them.
-    pub fn new(served: BTreeSet<Org>, limits: Limits, directory: &Directory) -> Arc<Admission> {
-        let door = Arc::new(Admission {
+    pub fn new(served: BTreeSet<Org>, limits: Limits, directory: &Directory) -> Admission {
+        let inner = Mutex::default();
+        let door = Admission {
             limits,
             served,
-            inner: Mutex::default(),
-        });
-        door.renew(directory);
+            inner,
+        };
+        door.renew(directory, Wall::default());
         door
     }
 
-    /// Takes over what the machine knows: revocations reach a relay by its peers.
-    pub fn renew(&self, directory: &Directory) {
+    /// Takes over what the machine knows: revocations reach a relay by its peers. Returns the keys of
+    /// devices that are here and are not believed any longer.
+    pub fn renew(&self, directory: &Directory, wall: Wall) -> Vec<[u8; 32]> {
         let mut directory = directory.clone();
         let others: Vec<Org> = directory.roots().map(|(org, _)| *org).collect();
         for org in others.into_iter().filter(|org| !self.served.contains(org)) {
             directory.distrust(org, &mut Batch::new());
         }
-        self.lock().directory = directory;
+        let mut inner = self.lock();
+        inner.directory = directory;
+        let Inner {
+            directory, present, ..
+        } = &mut *inner;
+        let gone = present.extract_if(.., |_, device| {
+            directory.verify_routing(&device.cert, wall).is_err()
+        });
+        gone.map(|(_, device)| device.key).collect()
+    }
+
+    /// Takes over who is here: devices with a link to the machine.
+    pub fn refresh(&self, peers: &[Key8]) {
+        let peers: BTreeSet<&Key8> = peers.iter().collect();
+        let now = Instant::now();
+        let coming = |device: &Present| now.saturating_duration_since(device.since) < COMING;
+        self.lock()
+            .present
+            .retain(|key, device| peers.contains(key) || coming(device));
     }
 
     /// Decides on a peer that proved `key` and shows these certificates.
     pub fn judge(
-        self: &Arc<Admission>,
-        key: &[u8; 32],
+        &self,
+        key: [u8; 32],
         routing: &[u8],
         admin: &[u8],
         wall: Wall,
     ) -> Result<Admitted, Refusal> {
+        let most = match self.served.len() {
+            0 | 1 => PRESENT,
+            _ => PRESENT.min(self.limits.devices_per_org as usize),
+        };
         let mut inner = self.lock();
-        let judged = inner.judge(self.limits, key, routing, admin, wall);
-        match judged {
-            Ok((org, new_admin)) => Ok(Admitted {
-                door: self.clone(),
-                key: Key8::of_key(key),
-                org,
-                new_admin,
-            }),
-            Err(why) => {
-                *inner.counts.refused.entry(why).or_default() += 1;
-                Err(why)
-            }
+        let judged = inner.judge(most, key, routing, admin, wall);
+        if let Err(why) = judged {
+            *inner.counts.refused.entry(why).or_default() += 1;
         }
+        judged
     }
 
     /// From now on nobody is let in.
@@ -205,13 +228,7 @@ impl Admission {
         self.lock().counts.clone()
     }
 
-    /// Whether the key of a connection is still believed, for instance after a revocation.
-    pub fn still_believed(&self, routing: &[u8], wall: Wall) -> bool {
-        let cert = RoutingCert::decode(routing);
-        cert.is_ok_and(|cert| self.lock().directory.verify_routing(&cert, wall).is_ok())
-    }
-
-    /// A panic elsewhere leaves the counts whole: each is changed in one step.
+    /// A panic elsewhere leaves what is here whole: it is changed in single steps.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,33 +237,30 @@ impl Admission {
 impl Inner {
     fn judge(
         &mut self,
-        limits: Limits,
-        key: &[u8; 32],
+        most: usize,
+        key: [u8; 32],
         routing: &[u8],
         admin: &[u8],
         wall: Wall,
-    ) -> Result<(Org, Option<Vec<u8>>), Refusal> {
+    ) -> Result<Admitted, Refusal> {
         if self.closed {
             return Err(Refusal::Closed);
         }
         let cert = RoutingCert::decode(routing).map_err(|_| Refusal::NoCertificate)?;
-        // both are public; the comparison is constant in time all the same
-        if Secret(cert.routing_key) != Secret(*key) {
+        if cert.routing_key != key {
             return Err(Refusal::OtherKey);
         }
-        let (standing, new_admin) = self.believe(&cert, admin, wall)?;
-        let (device, org) = (Key8::of_key(key), cert.org);
-        if count(&self.by_device, &device) >= limits.connections_per_device {
-            return Err(Refusal::FullDevice);
-        }
-        if count(&self.by_org, &org) >= limits.connections_per_org {
+        let (lease, new_admin) = self.believe(&cert, admin, wall)?;
+        let (device, org) = (Key8::of_key(&key), cert.org);
+        let of_org = self.present.iter().filter(|(_, here)| here.cert.org == org);
+        if !self.present.contains_key(&device) && of_org.count() >= most {
             return Err(Refusal::FullOrganisation);
         }
-        *self.by_device.entry(device).or_default() += 1;
-        *self.by_org.entry(org).or_default() += 1;
+        let since = Instant::now();
+        self.present.insert(device, Present { key, cert, since });
         self.counts.admitted += 1;
-        self.counts.lease_ended += u64::from(matches!(standing, Lease::ExpiredDays(_)));
-        Ok((org, new_admin))
+        self.counts.lease_ended += u64::from(matches!(lease, Lease::ExpiredDays(_)));
+        Ok(Admitted { org, new_admin })
     }
 
     /// Believes the certificate with what is known, else with the administrator's certificate, which is
@@ -278,34 +292,6 @@ impl Inner {
         let standing = learned.verify_routing(cert, wall)?;
         self.directory = learned;
         Ok((standing.lease, Some(admin.to_vec())))
-    }
-}
-
-fn count<K: Ord>(counts: &BTreeMap<K, u32>, key: &K) -> u32 {
-    counts.get(key).copied().unwrap_or(0)
-}
-
-impl Admitted {
-    /// Organisation that certified it.
-    pub fn org(&self) -> Org {
-        self.org
-    }
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let mut inner = self.door.lock();
-        leave(&mut inner.by_device, &self.key);
-        leave(&mut inner.by_org, &self.org);
-    }
-}
-
-fn leave<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Cards are kept as they were given and checked anew at every start. A key that is not
 //! known is an error, so that a slip does not pass for a decision. The file is replaced as a whole.
 
+use crate::card::{CardError, RelayCard};
 use crate::trouble::{self, Trouble};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub version: u32,
     /// Name to show.
     pub name: String,
+    /// Public routing key, hexadecimal. The secret one is in the vault.
+    pub key: String,
     /// UDP address to listen on.
     pub listen: SocketAddr,
     /// How devices reach it: `host:port`.
@@ -46,22 +49,18 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// How many connections are let in at once.
+/// How many devices are let in at once. One device has one connection: a newer one ends the older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Of one device. A vehicle that leaves a tunnel tries on several paths while old ones time out.
-    pub connections_per_device: u32,
-    /// Of one organisation. Else one could shut out the others: there are 256 in all.
-    pub connections_per_org: u32,
+    /// Of one organisation, while several are served. Else one could shut out the others: there is room for
+    /// 240 in all.
+    pub devices_per_org: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            connections_per_device: 16,
-            connections_per_org: 192,
-        }
+        Limits { devices_per_org: 128 }
     }
 }
 
@@ -98,6 +97,13 @@ impl Settings {
         Ok(settings)
     }
 
+    /// This relay's card.
+    pub fn card(&self) -> Result<RelayCard, Trouble> {
+        let line = format!("{} {} {}", self.name, self.public, self.key);
+        let card = line.parse();
+        card.map_err(|why: CardError| Trouble::new(trouble::SETTINGS, format_args!("{FILE}: {why}")))
+    }
+
     /// Writes them, whole or not at all.
     pub fn save(&self, data: &Path) -> Result<(), Trouble> {
         let path = data.join(FILE);
@@ -127,6 +133,7 @@ mod tests {
         Settings {
             version: VERSION,
             name: "North-1".into(),
+            key: "a7".repeat(32),
             listen: "0.0.0.0:7443".parse().unwrap(),
             public: "relay.example:7443".into(),
             admin: crate::args::ADMIN,
@@ -162,7 +169,7 @@ mod tests {
             ("\"listen\"", "\"lisen\"", "lisen"),
             ("\"version\":1", "\"version\":2", "another version"),
             ("0.0.0.0:7443", "everywhere", "socket address"),
-            ("connections_per_org", "connections", "connections"),
+            ("devices_per_org", "devices", "devices"),
         ] {
             let bad = good.replace(from, to);
             assert_ne!(bad, good);

@@ -25,4 +25,5 @@ pub mod link;
 pub mod node;
 pub mod openings;
 pub mod store;
+pub mod uplink;
 pub mod vault;

@@ -230,4 +230,7 @@ fn bytes_of_files(path: &Path) -> u64 {
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+#[cfg(target_os = "linux")]
+mod powercut;
+#[cfg(test)]
 mod tests;

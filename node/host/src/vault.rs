@@ -155,7 +155,7 @@ impl Vault {
             .read_to_end(&mut bytes)?;
         let (slots, body) = read(&bytes, unlock)?;
         match std::fs::remove_file(unfinished(path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(Vault::of(path, slots, body)),
         }
     }

@@ -265,8 +265,8 @@ pub struct EventInfo {
     pub number: u64,
     /// When it left the core.
     pub at_ms: u64,
-    /// `stored`, `arrived`, `layer`, `delivery`, `thread`, `members`, `stopped`, `resumed`, `moved`, `refused`,
-    /// `equivocation`, `revoked`, `store_failed`, `relay`, `waiting`.
+    /// `stored`, `arrived`, `layer`, `delivery`, `thread`, `members`, `stopped`, `resumed`, `moved`,
+    /// `refused`, `equivocation`, `revoked`, `store_failed`, `relay`, `waiting`.
     pub event: String,
     /// 32 hex digits.
     pub thread: Option<String>,

@@ -9,11 +9,15 @@
 //! unless `reorder_ppm` picks one out; the same profile, seed and calls give the same fates, and the n-th
 //! datagram meets the same chance whatever became of those before it.
 //!
-//! Absent on purpose: clocks, sockets, threads, floating point, contents. A pipe knows lengths only.
+//! Absent from the model on purpose: clocks, sockets, threads, floating point, contents. A pipe knows
+//! lengths only. The one place that has clocks, sockets and contents is `proxy`, which puts the model
+//! between real programs; it exists with the feature of that name only, so the simulator cannot reach it.
 
 mod chance;
 mod pipe;
 mod profile;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 
 pub use pipe::{Cause, Counters, Fate, Outage, Pipe, Tally};
 pub use profile::Profile;

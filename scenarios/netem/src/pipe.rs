@@ -254,7 +254,7 @@ impl Pipe {
 }
 
 impl Tally {
-    fn add(&mut self, len: u32) {
+    pub(crate) fn add(&mut self, len: u32) {
         self.datagrams += 1;
         self.bytes += u64::from(len);
     }

@@ -1,10 +1,11 @@
 //! What whoever runs a relay or carrier may watch: how full it is and what it did, never what it holds.
 //!
-//! Sums only. No handle, no key of a device and no place is told, since metrics of a relay travel further
-//! than its store. Counts begin anew with each opening.
+//! [`Holdings`] has sums only: no handle, no key of a device and no place, since metrics of a relay travel
+//! further than its store. Counts begin anew with each opening. [`Machine::peers`] is for the door of a
+//! relay, which counts who is there.
 
 use super::Machine;
-use crate::id::Org;
+use crate::id::{Key8, Org};
 use crate::mailbox::{Tally, Usage};
 
 /// Sums over all that is kept for others.
@@ -32,5 +33,10 @@ impl Machine {
             tally: self.mailbox.tally(),
             restored: self.reset.is_some(),
         }
+    }
+
+    /// Who is there: short names of the routing keys of all links.
+    pub fn peers(&self) -> Vec<Key8> {
+        self.sessions.values().map(|session| session.peer()).collect()
     }
 }

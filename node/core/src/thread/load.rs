@@ -144,6 +144,7 @@ impl Thread {
         let inc = self.stale.unwrap_or_default();
         ctx.batch()
             .put(table::own_of_thread("stale", self.id), inc.to_le_bytes().to_vec());
+        self.tell_gate(ctx);
         self.reckon_all(ctx);
     }
 

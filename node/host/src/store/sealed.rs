@@ -28,6 +28,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
 
 /// Largest row, key and value together, for engines without a narrower bound.
 pub(super) const ROW_BYTES: usize = 32 << 10;
@@ -81,7 +82,7 @@ impl Sealed {
             .ok_or(StoreError::Row("its key is not there"))?;
         let nonce = fresh_nonce();
         if key.len() + HEAD + 1 + value.len() + TAG <= self.row_bytes {
-            let plaintext = [&[WHOLE], value].concat();
+            let plaintext = Zeroizing::new([&[WHOLE], value].concat());
             batch.put(
                 key.to_vec(),
                 sealed(id, &secret, &nonce, &aad(key, &[]), &plaintext),
@@ -154,7 +155,8 @@ impl Sealed {
             let at = part_key(key, index);
             let row = self.engine.get(&at).map_err(|_| Broken("cannot be read"))?;
             let row = row.ok_or(Broken("lacks a part"))?;
-            value.extend_from_slice(&self.unseal(&at, &row, nonce)?);
+            let piece = Zeroizing::new(self.unseal(&at, &row, nonce)?);
+            value.extend_from_slice(&piece);
         }
         match value.len() == length {
             true => Ok(value.into()),

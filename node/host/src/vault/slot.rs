@@ -120,7 +120,7 @@ fn check(kind: u8, cost: Cost) -> Result<(), VaultError> {
     let fits = match kind {
         KEY_FILE => cost == Cost::NONE,
         PASSPHRASE => {
-            let memory = (8 * cost.p..=most.m_kib).contains(&cost.m_kib);
+            let memory = (cost.p.saturating_mul(8)..=most.m_kib).contains(&cost.m_kib);
             (1..=most.p).contains(&cost.p) && (1..=most.t).contains(&cost.t) && memory
         }
         _ => false,
