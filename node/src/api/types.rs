@@ -200,6 +200,28 @@ pub struct LayerInfo {
     pub complete: bool,
 }
 
+/// `GET /v1/people`: somebody who can be added to a thread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PersonInfo {
+    /// Name in the certificate.
+    pub person: String,
+    /// First 8 hex digits of the device.
+    pub device8: String,
+    /// Roles of the certificate.
+    pub roles: Vec<String>,
+    /// Name of the organisation.
+    pub organisation: String,
+    /// Its card is here, so that it can be added.
+    pub has_card: bool,
+}
+
+/// `POST /v1/entries/{id}/seen`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewSeen {
+    /// Layer that was shown: `digest`, `beats`, `preview`, `lossless`, `original`; `None` without an object.
+    pub layer: Option<String>,
+}
+
 /// `POST /v1/entries/{id}/ack`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewAck {
