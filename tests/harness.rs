@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use report::{Report, Skip};
-pub(crate) use requirement::{GIT, JUDGES, RECORDINGS, Requirement, project, target};
+pub(crate) use requirement::{GIT, JUDGES, PRODUCT, RECORDINGS, Requirement, SYSTEMD, project, target};
 
 type Body = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 

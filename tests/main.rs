@@ -10,11 +10,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test binary: a panic is a failure, stdout the report
 
+mod demo;
 mod docs;
 mod first_patch;
 mod harness;
 mod judges;
 mod tidy;
+mod unit_file;
 
 fn main() -> std::process::ExitCode {
     let layers = [
@@ -23,6 +25,8 @@ fn main() -> std::process::ExitCode {
         docs::tests(),
         first_patch::tests(),
         judges::tests(),
+        unit_file::tests(),
+        demo::tests(),
     ];
     harness::run(layers.into_iter().flatten().collect())
 }

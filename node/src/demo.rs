@@ -16,6 +16,7 @@ mod ending;
 pub mod gates;
 mod happening;
 mod node;
+mod opened;
 mod prepare;
 mod recording;
 mod script;
@@ -33,7 +34,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-pub use prepare::RELAY_COMMAND;
+pub use cast::{Role, role};
 /// The secret that a relay with a planted fault is given in clear.
 pub use script::NOTE as PLANTED;
 

@@ -113,6 +113,15 @@ impl Device {
         self.openings.restored()
     }
 
+    /// Takes up and keeps what is new, for the next start. Whether anything was.
+    pub fn learn(&mut self, news: News) -> Result<bool, DeviceError> {
+        let changed = news.change(&mut self.identity)?;
+        if changed {
+            self.identity.keep(&mut self.vault)?;
+        }
+        Ok(changed)
+    }
+
     /// Opens the machine, tells it what the identity knows and calls the relays.
     pub async fn start(self, how: How) -> Result<Running, DeviceError> {
         let Device {
@@ -121,15 +130,11 @@ impl Device {
             identity,
             openings,
         } = self;
-        let relays = how
-            .relays
-            .unwrap_or_else(|| identity.relays.iter().map(address).collect());
         let (engine, path, keys) = (folder.engine(), folder.store_path(), vault.record_keys());
         let node = Node::start(Start {
             part: Part::Member,
             carry_bytes: how.carry_bytes,
             identity: identity.identity(),
-            relays: relays.iter().map(|relay| relay.key).collect(),
             disk: Box::new(move || store::open(engine, &path, keys.clone())),
             openings,
             hooks: how.hooks,
@@ -139,11 +144,12 @@ impl Device {
             client: None,
             node,
             kept: Mutex::new(Kept { vault, identity }),
+            relays: how.relays,
             folder,
         };
         running.tell(&handle).await?;
         running.make_card(&handle).await?;
-        running.client = Some(call(&running, &handle, relays));
+        running.client = Some(running.call(&handle));
         Ok(running)
     }
 }
@@ -155,22 +161,6 @@ pub fn address(place: &Place) -> RelayAddress {
         address: place.address().to_owned(),
         key: place.key,
     }
-}
-
-fn call(running: &Running, handle: &Handle, relays: Vec<RelayAddress>) -> Client {
-    let kept = running.kept();
-    let (routing, admin) = (kept.identity.routing.encode(), kept.identity.issuer());
-    let hello = Hello {
-        routing,
-        admin: admin.map(Signed::encode).unwrap_or_default(),
-    };
-    Client::start(ClientConfig {
-        relays,
-        routing: kept.identity.keys.routing.clone(),
-        hello,
-        links: handle.links(),
-        waiting: waiting(handle),
-    })
 }
 
 /// What waits, for the uplink: it tries harder while something urgent does.
@@ -199,6 +189,8 @@ pub struct Running {
     client: Option<Client>,
     node: Node,
     kept: Mutex<Kept>,
+    /// In place of those of the identity.
+    relays: Option<Vec<RelayAddress>>,
     folder: Folder,
 }
 
@@ -209,6 +201,26 @@ pub struct News {
     pub org_cards: Vec<OrgCard>,
     /// Keys that ended.
     pub revocations: Vec<Revocation>,
+    /// All relays of the organisation, if that changed.
+    pub relays: Option<Vec<Place>>,
+}
+
+impl News {
+    /// Puts it into the identity. Whether that changed anything.
+    fn change(self, identity: &mut IdentityFile) -> Result<bool, IdentityError> {
+        let mut changed = !self.revocations.is_empty();
+        for card in self.org_cards {
+            changed |= identity.trust(card)?;
+        }
+        for revocation in self.revocations {
+            identity.spread(revocation);
+        }
+        if let Some(relays) = self.relays {
+            changed |= relays != identity.relays;
+            identity.relays = relays;
+        }
+        Ok(changed)
+    }
 }
 
 impl Running {
@@ -240,13 +252,7 @@ impl Running {
         let changed = {
             let mut kept = self.kept();
             let Kept { vault, identity } = &mut *kept;
-            let mut changed = !news.revocations.is_empty();
-            for card in news.org_cards {
-                changed |= identity.trust(card)?;
-            }
-            for revocation in news.revocations {
-                identity.spread(revocation);
-            }
+            let changed = news.change(identity)?;
             if changed {
                 identity.keep(vault)?;
             }
@@ -254,6 +260,9 @@ impl Running {
         };
         if changed {
             self.tell(&self.handle()).await?;
+            if let Some(client) = &self.client {
+                client.set_relays(self.relays());
+            }
         }
         Ok(changed)
     }
@@ -264,6 +273,29 @@ impl Running {
             client.stop().await;
         }
         self.node.stop().await;
+    }
+
+    /// Its relays: those it was started with, else those of the identity.
+    fn relays(&self) -> Vec<RelayAddress> {
+        let own = || self.kept().identity.relays.iter().map(address).collect();
+        self.relays.clone().unwrap_or_else(own)
+    }
+
+    fn call(&self, handle: &Handle) -> Client {
+        let relays = self.relays();
+        let kept = self.kept();
+        let (routing, admin) = (kept.identity.routing.encode(), kept.identity.issuer());
+        let hello = Hello {
+            routing,
+            admin: admin.map(Signed::encode).unwrap_or_default(),
+        };
+        Client::start(ClientConfig {
+            relays,
+            routing: kept.identity.keys.routing.clone(),
+            hello,
+            links: handle.links(),
+            waiting: waiting(handle),
+        })
     }
 
     /// The vault is changed in one step, so a panic elsewhere leaves it whole.
@@ -278,6 +310,8 @@ impl Running {
             let kept = self.kept();
             (kept.identity.commands(), kept.identity.person())
         };
+        let keys = self.relays().iter().map(|relay| relay.key).collect();
+        commands.push(Command::PinRelays { keys });
         commands.push(Command::SignOn { person });
         for command in commands {
             match handle.command(command).await {

@@ -23,3 +23,4 @@ pub mod service;
 pub mod demo;
 pub mod device;
 pub mod org;
+pub mod setup;

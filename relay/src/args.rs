@@ -81,7 +81,8 @@ pub struct Init {
     #[arg(long, value_name = "ADDR", default_value_t = ADMIN)]
     pub admin: SocketAddr,
     /// Room for all items, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 8192, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
+    #[arg(long, value_name = "MIB", default_value_t = 8192)]
+    #[arg(value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     pub room_mib: u64,
 }
 

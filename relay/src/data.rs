@@ -42,7 +42,8 @@ pub fn folder(said: Option<&Path>) -> Result<PathBuf, Trouble> {
     };
     let chosen = said
         .map(Path::to_owned)
-        .or_else(|| set("STATE_DIRECTORY"))
+        // of several that systemd gives the first is for the data
+        .or_else(|| std::env::split_paths(&set("STATE_DIRECTORY")?).next())
         .or_else(home);
     let chosen =
         chosen.ok_or_else(|| Trouble::new(trouble::SAID, "say with --data where the data folder is"))?;

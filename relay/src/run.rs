@@ -57,12 +57,12 @@ pub struct Ready {
 pub(crate) fn run(data: &Path, args: &Run, json: bool, hooks: Hooks) -> Result<(), Trouble> {
     log::start();
     let runtime = crate::runtime()?;
+    let _inside = runtime.enter();
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return Err(Trouble::new(trouble::SYSTEM, "signals"));
+    };
     let stop = async {
-        let ends = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        let (Ok(mut terminate), Ok(mut interrupt)) = ends else {
-            // without signals only a kill ends it, which loses nothing
-            return std::future::pending().await;
-        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -129,7 +129,6 @@ async fn start_node(
             routing_cert: certificate::self_signed(&opened.routing).into(),
             member: None,
         },
-        relays: Default::default(),
         disk: Box::new(move || Ok(watch.over(store::open(engine, &path, keys.clone())?))),
         openings: opened.openings.clone(),
         hooks,
@@ -216,14 +215,7 @@ impl Relay {
         let done = loop {
             tokio::select! {
                 () = &mut stop => break Ok(()),
-                _ = &mut failed => {
-                    let why = "the store cannot save";
-                    self.live.close(why);
-                    tracing::warn!("{why}; the relay ends");
-                    notify(&[NotifyState::Status(why)]);
-                    tokio::time::sleep(LAST_WORDS).await;
-                    break Err(Trouble::new(trouble::STORE, ""));
-                }
+                _ = &mut failed => break Err(Trouble::new(trouble::STORE, "")),
                 _ = refresh.tick() => self.refresh().await,
                 told = self.events.next() => match told {
                     Some(told) => self.event(&told.event).await,
@@ -234,7 +226,7 @@ impl Relay {
                 },
             }
         };
-        self.end().await;
+        self.end(done.as_ref().err()).await;
         done
     }
 
@@ -264,11 +256,19 @@ impl Relay {
         }
     }
 
-    async fn end(self) {
-        notify(&[NotifyState::Stopping]);
-        self.live.close("stopping");
-        tracing::info!("stopping: links end, what was taken is written");
+    /// Links end first: a device that is sent away looks for another way at once, one that is refused waits.
+    async fn end(self, failed: Option<&Trouble>) {
+        let why = failed.map_or("stopping", |trouble| trouble.code.what);
+        self.live.close(why);
+        match failed {
+            None => tracing::info!("stopping: links end, what was taken is written"),
+            Some(_) => tracing::warn!("{why}; the relay ends"),
+        }
+        notify(&[NotifyState::Stopping, NotifyState::Status(why)]);
         self.server.close().await;
+        if failed.is_some() {
+            tokio::time::sleep(LAST_WORDS).await;
+        }
         self.node.stop().await;
         let _ = self.end_health.send(());
         // a question that takes long is not waited for
@@ -285,6 +285,7 @@ async fn teach(
 ) -> Result<Admission, Trouble> {
     let learned = |why: NodeError| match why {
         NodeError::Refused(why) => Trouble::new(trouble::CARD, why),
+        NodeError::CannotSave => Trouble::new(trouble::STORE, ""),
         why => Trouble::new(trouble::STORE, why),
     };
     for card in cards.values() {

@@ -182,6 +182,7 @@ impl Truth {
             | Command::LearnAdmin { .. }
             | Command::LearnCard { .. }
             | Command::Revoke { .. }
+            | Command::PinRelays { .. }
             | Command::MakeCard { .. }
             | Command::SignOn { .. }
             | Command::SignOff => {}

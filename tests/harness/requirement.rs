@@ -37,7 +37,7 @@ impl Requirement {
 }
 
 /// All requirements, for checking the names in `AIDMESH_REQUIRE`.
-pub(super) static ALL: [&Requirement; 3] = [&RECORDINGS, &JUDGES, &GIT];
+pub(super) static ALL: [&Requirement; 5] = [&RECORDINGS, &JUDGES, &GIT, &SYSTEMD, &PRODUCT];
 
 /// Real ECG recordings; yields their folder. They are not part of the project: their licences differ.
 pub(crate) static RECORDINGS: Requirement = Requirement::new(
@@ -55,6 +55,13 @@ pub(crate) static JUDGES: Requirement = Requirement::new(
 
 /// Applies the patches of a page; yields the program.
 pub(crate) static GIT: Requirement = Requirement::new("git", "install git", find_git);
+
+/// Judges unit files; yields the program.
+pub(crate) static SYSTEMD: Requirement = Requirement::new("systemd", "install systemd", find_systemd);
+
+/// The program as it is shipped; yields its path.
+pub(crate) static PRODUCT: Requirement =
+    Requirement::new("product", "cargo build --release -p aidmesh", find_product);
 
 fn find_recordings() -> Result<PathBuf, String> {
     let folder = project().join("../shared/data");
@@ -77,6 +84,21 @@ fn find_git() -> Result<PathBuf, String> {
     match Command::new("git").arg("--version").output() {
         Ok(output) if output.status.success() => Ok(PathBuf::from("git")),
         _ => Err("git does not start".to_owned()),
+    }
+}
+
+fn find_systemd() -> Result<PathBuf, String> {
+    match Command::new("systemd-analyze").arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(PathBuf::from("systemd-analyze")),
+        _ => Err("systemd-analyze does not start".to_owned()),
+    }
+}
+
+fn find_product() -> Result<PathBuf, String> {
+    let program = target().join("release/aidmesh");
+    match program.is_file() {
+        true => Ok(program),
+        false => Err("no program target/release/aidmesh".to_owned()),
     }
 }
 

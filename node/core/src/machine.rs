@@ -70,6 +70,8 @@ pub struct Machine {
     poisoned: bool,
     /// This store is behind what it signed: everybody who opens a mailbox here is told so, once.
     reset: Option<BTreeSet<([u8; 32], Handle)>>,
+    /// Routing keys of the own relays.
+    pinned: BTreeSet<[u8; 32]>,
     now: Now,
     commands: u64,
 }
@@ -155,6 +157,7 @@ impl Machine {
             person: None,
             poisoned: false,
             reset: None,
+            pinned: BTreeSet::new(),
             now,
             commands: 0,
             cfg,

@@ -28,7 +28,6 @@ use aidmesh_core::machine::Machine;
 use aidmesh_core::machine::command::{Command, CommandError, Made};
 use aidmesh_core::machine::open::{Identity, OpenError, Part};
 use aidmesh_core::store::Read;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -46,8 +45,6 @@ pub struct Start {
     pub carry_bytes: u64,
     /// Keys and certificates.
     pub identity: Identity,
-    /// Routing keys of relays that were pinned at enrolment.
-    pub relays: BTreeSet<[u8; 32]>,
     /// Opens the store: once at the start, and again after it failed.
     pub disk: OpenDisk,
     /// How often this store was opened, counted outside it.

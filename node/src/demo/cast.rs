@@ -15,10 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getppid, kill_process, kill_process_group};
 
 use super::transcript::Place;
 
+/// Hidden word before the arguments of each process, with the id of the demo behind it.
+const CHILD: &str = "__child";
+/// Hidden command of this program that is the relay.
+pub(super) const RELAY: &str = "__relay";
 /// How often a process is looked at while it is waited for.
 const LOOK: Duration = Duration::from_millis(10);
 /// A preparing command that takes longer has failed.
@@ -27,6 +31,39 @@ const COMMAND_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(5);
 /// Most of a process's output that is read back.
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
+
+/// What a process is asked to be, after its hidden words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This program, with these arguments; its name is the first.
+    Program(Vec<OsString>),
+    /// The relay, likewise.
+    Relay(Vec<OsString>),
+}
+
+/// Takes the hidden words off the arguments of a process, before anything else is made of them. A process
+/// that the demo started ends with the demo, however that ends; if it has ended already, this never returns.
+pub fn role(mut arguments: Vec<OsString>) -> Role {
+    if arguments.get(1).is_some_and(|word| word == CHILD) {
+        let hidden: Vec<OsString> = arguments.drain(1..arguments.len().min(3)).collect();
+        let parent = hidden.get(1).and_then(|id| id.to_str()?.parse().ok());
+        end_with(parent.and_then(Pid::from_raw));
+    }
+    if arguments.get(1).is_some_and(|word| word == RELAY) {
+        arguments.remove(1);
+        return Role::Relay(arguments);
+    }
+    Role::Program(arguments)
+}
+
+/// Where the system cannot promise it, the demo's own end of its processes has to do.
+fn end_with(parent: Option<Pid>) {
+    #[cfg(target_os = "linux")]
+    let _promised = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid() != parent {
+        std::process::exit(1);
+    }
+}
 
 /// Why a process did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +164,7 @@ impl Stage {
         let mut command = Command::new(&self.program);
         command
             .args(&self.before)
+            .args([CHILD.into(), std::process::id().to_string()])
             .args(args)
             .current_dir(&self.path)
             .env("AIDMESH_STATE_DIR", self.state(place))

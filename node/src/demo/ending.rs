@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::canary::{self, Found, Search, Secret};
 use super::claims::{Evidence, Judged, RelayLook};
 use super::gates::{self, Measured};
+use super::opened;
 use super::prepare::{DR_K, MEDIC_A};
 use super::script::{ALERT, CASE, HOTLINE, NOTE, Played};
 use super::story::{BrokeOff, Story, Word};
@@ -72,10 +73,12 @@ pub(super) async fn end(
     };
     let blind = blind.unwrap_or_default();
     let mut text = checks(&truth, &blind, &judged);
-    text.push_str(&match (&broke_off, failed) {
-        (Some(why), _) => broken(why, seed),
-        (None, Some(gate)) => gates::failure(gate, seed),
-        (None, None) => success(&story),
+    // a gate that was measured says more than the end of a story
+    let measured_and_failed = gates.iter().find(|gate| !gate.pass && gate.value.is_some());
+    text.push_str(&match (measured_and_failed, &broke_off, failed) {
+        (Some(gate), _, _) | (None, None, Some(gate)) => gates::failure(gate, seed),
+        (None, Some(why), _) => broken(why, seed),
+        (None, None, None) => success(&story),
     });
     let original_bytes = story.recording.bytes();
     let summary = Summary {
@@ -204,9 +207,11 @@ async fn blind(story: &mut Story, plaintext: &[u8]) -> Option<Blind> {
     if let Ok(log) = std::fs::read(story.stage.log(Place::Relay)) {
         search.over(&log, &mut disk);
     }
+    let (data, key) = (story.stage.data(Place::Relay), &story.prepared.relay_key);
+    let rows = opened::search_rows(&search, &data, key, &mut disk).ok()?;
     search.over(plaintext, &mut control);
-    // a capture with holes proves nothing
-    (captured.missed == 0).then(|| Blind {
+    // a capture with holes proves nothing, nor does an empty store
+    (captured.missed == 0 && rows > 0).then(|| Blind {
         secrets: search.count(),
         found_on_relay_disk: disk.count(),
         found_on_wire: wire.count(),

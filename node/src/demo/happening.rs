@@ -31,8 +31,8 @@ const METRICS_BYTES_MAX: u64 = 1 << 20;
 const STORED: &str = "aidmesh_relay_items_stored_total";
 /// Bytes that it keeps.
 const BYTES: &str = "aidmesh_relay_class_bytes";
-/// Items that came once more although they were in the store, since its start.
-const AGAIN_ITEMS: &str = "aidmesh_relay_items_again_total";
+/// Parts of files that came once more although they were in the store, since its start.
+const PARTS_AGAIN: &str = "aidmesh_relay_chunks_again_total";
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub(super) struct Stock {
     pub stored: u64,
     /// Bytes kept.
     pub bytes: u64,
-    /// Items that came again, over all lives.
+    /// Parts of files that came again, over all lives.
     pub again: Option<u64>,
 }
 
@@ -119,7 +119,7 @@ async fn look_at_relay(relay: SocketAddr, told: mpsc::Sender<Happening>) {
     loop {
         if let Some(mut stock) = look(relay).await {
             stock.stored = stored.add(stock.stored);
-            stock.again = stock.again.map(|items| again.add(items));
+            stock.again = stock.again.map(|parts| again.add(parts));
             if told.send(Happening::Relay(stock)).await.is_err() {
                 return;
             }
@@ -137,7 +137,7 @@ pub(super) async fn look(relay: SocketAddr) -> Option<Stock> {
         at_ms,
         stored: metric(&text, STORED)?,
         bytes: metric(&text, BYTES)?,
-        again: metric(&text, AGAIN_ITEMS),
+        again: metric(&text, PARTS_AGAIN),
     })
 }
 

@@ -15,7 +15,7 @@ use aidmesh_netem::proxy::{CAPTURE_BYTES, Proxy};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
-use super::cast::{CastError, Process, Stage, free_ports};
+use super::cast::{CastError, Process, RELAY, Stage, free_ports};
 use super::transcript::Place;
 
 /// The organisation of the story.
@@ -27,9 +27,6 @@ pub(super) const MEDIC_A: &str = "Medic A (Unit 12)";
 /// The role that an alert asks.
 pub(super) const CARDIOLOGIST: &str = "cardiologist";
 const PARAMEDIC: &str = "paramedic";
-/// Hidden command of this program that is the relay.
-pub const RELAY_COMMAND: &str = "__relay";
-
 /// The cast, ready to be started.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -38,7 +35,8 @@ pub(super) struct Prepared {
     /// Where the relay serves its metrics.
     pub relay_admin: SocketAddr,
     passphrase: PathBuf,
-    relay_key: PathBuf,
+    /// The key that opens the relay's folder.
+    pub(super) relay_key: PathBuf,
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -148,7 +146,7 @@ impl Prepared {
     }
 
     fn relay(&self, stage: &Stage, args: &[OsString]) -> Vec<OsString> {
-        let mut all = vec![RELAY_COMMAND.into()];
+        let mut all = vec![RELAY.into()];
         all.extend(args.iter().cloned());
         all.extend(["--data".into(), stage.data(Place::Relay).into_os_string()]);
         all.push("--json".into());

@@ -23,7 +23,7 @@ pub(super) const CASE: &str = "7K2: man, 58";
 /// What the alert says.
 pub(super) const ALERT: &str = "58 y, chest pain for 40 min, pale and sweating";
 /// The note beside it.
-pub(super) const NOTE: &str = "Aspirin 300 mg given, allergic to penicillin";
+pub const NOTE: &str = "Aspirin 300 mg given, allergic to penicillin";
 /// What checks the path.
 pub(super) const PATH_CHECK: &str = "Path check by Unit 12";
 
@@ -48,7 +48,7 @@ pub(super) struct Played {
     pub parts_total: u32,
     /// Parts across when the underpass began.
     pub parts_before_cut: u32,
-    /// Items that came again after the underpass, as far as the relay tells.
+    /// Parts that came again after the underpass, as the relay tells.
     pub again: Option<u64>,
     /// The files that arrived.
     pub arrived: Vec<File>,
@@ -59,7 +59,7 @@ fn at(place: Place) -> impl Fn(Fault) -> BrokeOff {
 }
 
 /// Plays all acts.
-pub(super) async fn play(story: &mut Story, kill: Option<Kill>, hooks: &Hooks) -> Result<Played, BrokeOff> {
+pub(super) async fn play(story: &mut Story, kill: Option<Kill>) -> Result<Played, BrokeOff> {
     join_hotline(story).await?;
     check_path(story).await?;
     let begun = Instant::now();
@@ -233,9 +233,12 @@ fn case(story: &Story) -> Result<Case, BrokeOff> {
     story.case.clone().ok_or(BrokeOff::Odd("there is no case yet"))
 }
 
-/// What the ambulance's screen says of the alert: only if it says so, and only with what the node knows.
+/// What the ambulance's screen says of the alert, with what the node knows of its links.
 async fn say_not_sent(story: &mut Story) -> Result<(), BrokeOff> {
-    not_sent(story).await?;
+    if let Err(text) = not_sent(story).await? {
+        story.say(&Line::Screen { text });
+        return Ok(());
+    }
     let until = Instant::now() + 5 * SECOND;
     let no_link_since = loop {
         let view = story.ambulance.view().await.map_err(at(Place::Ambulance))?;
@@ -250,8 +253,8 @@ async fn say_not_sent(story: &mut Story) -> Result<(), BrokeOff> {
     Ok(())
 }
 
-/// Since when the alert is stored and not sent.
-async fn not_sent(story: &Story) -> Result<u64, BrokeOff> {
+/// Since when the alert is stored and not sent; else what the screen says of it.
+async fn not_sent(story: &Story) -> Result<Result<u64, String>, BrokeOff> {
     let case = case(story)?;
     let status = story
         .ambulance
@@ -262,18 +265,23 @@ async fn not_sent(story: &Story) -> Result<u64, BrokeOff> {
         .recipients
         .iter()
         .find(|recipient| recipient.person == DR_K);
-    match recipient {
-        Some(recipient) if recipient.line.contains("Not sent yet.") => Ok(status.at_ms),
-        _ => Err(BrokeOff::Odd(
-            "in the tunnel the ambulance's screen does not say: Not sent yet",
-        )),
-    }
+    let recipient = recipient.ok_or(BrokeOff::Odd("the alert has lost its recipient"))?;
+    Ok(match recipient.line.contains("Not sent yet.") {
+        true => Ok(status.at_ms),
+        false => Err(recipient.line.clone()),
+    })
 }
 
 async fn say_still_no_link(story: &mut Story) -> Result<(), BrokeOff> {
     /// A class 0 entry is marked *not confirmed* after this.
     const NOT_CONFIRMED_AFTER: Duration = Duration::from_secs(60);
-    let stored = story.since_start(not_sent(story).await?);
+    let stored = match not_sent(story).await? {
+        Ok(stored_ms) => story.since_start(stored_ms),
+        Err(text) => {
+            story.say(&Line::Screen { text });
+            return Ok(());
+        }
+    };
     let view = story.ambulance.view().await.map_err(at(Place::Ambulance))?;
     let line = Line::StillNoLink {
         items: view.waiting.iter().map(|waiting| u64::from(*waiting)).sum(),
@@ -404,7 +412,7 @@ async fn original(story: &mut Story) -> Result<Vec<File>, BrokeOff> {
     }
 }
 
-/// Items that the relay got again since the underpass ended.
+/// Parts that the relay got again since the underpass ended.
 fn again_since_cut(story: &Story) -> Option<u64> {
     let since_ms = story
         .outages

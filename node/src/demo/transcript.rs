@@ -78,6 +78,9 @@ pub enum Line {
     NotSent {
         no_link_since: Option<Duration>,
     },
+    Screen {
+        text: String,
+    },
     StillNoLink {
         items: u64,
         for_: Duration,
@@ -148,7 +151,7 @@ impl Line {
             Line::TunnelEnds | Line::Back { .. } => "link_up",
             Line::NewCase { .. } => "case",
             Line::Ecg { .. } => "ecg",
-            Line::NotSent { .. } | Line::StillNoLink { .. } => "screen",
+            Line::NotSent { .. } | Line::StillNoLink { .. } | Line::Screen { .. } => "screen",
             Line::RelayTook { .. } => "relay_took",
             Line::RelayKilled { .. } => "killed",
             Line::RelayBack => "restarted",
@@ -223,6 +226,7 @@ impl Line {
                 "{leads} leads, {seconds:.1} s: file {} B, digest {digest_bytes} B.",
                 grouped(*file_bytes)
             ),
+            Line::Screen { text } => format!("screen says: {text}"),
             Line::OriginalArrived => "original ECG file arrived, byte for byte the same.".into(),
             Line::Alarm { person } => {
                 format!(

@@ -133,7 +133,6 @@ fn machine(file: &IdentityFile, minute: u32) -> (Machine, Memory, Vec<Event>) {
         part: Part::Member,
         carry_bytes: 1 << 20,
         generation: 1,
-        relays: Default::default(),
     };
     let (mut store, mut events) = (Memory::new(), vec![]);
     let mut machine = Machine::open(cfg, file.identity(), &store, [7; 32], now(minute)).unwrap();

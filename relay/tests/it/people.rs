@@ -124,6 +124,7 @@ fn window() -> Window {
 
 /// A device with its node, and an uplink once it was called.
 pub(crate) struct Device {
+    pub(crate) n: u8,
     pub(crate) identity: Identity,
     pub(crate) handle: Handle,
     node: Node,
@@ -139,7 +140,6 @@ impl Device {
             part: Part::Member,
             carry_bytes: 1 << 24,
             identity: identity.clone(),
-            relays: [relay].into(),
             disk: Box::new(move || Ok(disk.clone())),
             openings: Arc::new(Openings::volatile()),
             hooks: Default::default(),
@@ -156,6 +156,7 @@ impl Device {
                 own: true,
             },
             Command::LearnAdmin { cert: admin.clone() },
+            Command::PinRelays { keys: [relay].into() },
             Command::SignOn {
                 person: Person([n; 8]),
             },
@@ -168,6 +169,7 @@ impl Device {
             admin,
         };
         Device {
+            n,
             identity,
             handle,
             node,
@@ -246,6 +248,15 @@ impl Device {
             .await
             .unwrap();
         made.entry.unwrap()
+    }
+
+    /// Eight KiB that nobody waits for.
+    pub(crate) async fn long_note(&self, thread: ThreadId) {
+        let (class, what) = (Class::Bulk, Outgoing::Note("x".repeat(8000)));
+        self.handle
+            .command(Command::Send { thread, class, what })
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn stop(self) {

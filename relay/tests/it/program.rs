@@ -75,9 +75,58 @@ impl Program {
         serde_json::from_slice(&done.stdout).unwrap()
     }
 
+    /// Copies the data folder, as `tar` would.
+    pub(crate) fn back_up(&self) {
+        self.copy("data", "backup");
+    }
+
+    /// Puts the copy in place of the data folder.
+    pub(crate) fn restore(&self) {
+        std::fs::remove_dir_all(self.data()).unwrap();
+        self.copy("backup", "data");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let place = |name| self.folder.path().join(name);
+        let done = Command::new("cp")
+            .arg("-a")
+            .args([place(from), place(to)])
+            .status();
+        assert!(done.unwrap().success());
+    }
+
     /// `run`, once it is ready.
     pub(crate) fn run(&self) -> Running {
+        self.started(self.command(&["run", "--json"]))
+    }
+
+    /// `run` with something else in its environment.
+    pub(crate) fn run_with(&self, name: &str, value: &str) -> Running {
         let mut command = self.command(&["run", "--json"]);
+        command.env("WATCHDOG_USEC", "400000").env(name, value);
+        self.started(command)
+    }
+
+    /// `run` on a disk that has room for one more MiB in the store.
+    pub(crate) fn run_on_a_full_disk(&self) -> Running {
+        let files = std::fs::read_dir(self.data().join("store")).unwrap();
+        let bytes = files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .max()
+            .unwrap();
+        let plain = self.command(&["run", "--json"]);
+        let mut command = Command::new("sh");
+        // a write beyond the limit is an error then, not the end of the process
+        command.args(["-c", "trap '' XFSZ; ulimit -f $0; exec \"$@\""]);
+        command
+            .arg(((bytes >> 9) + 2048).to_string())
+            .arg(plain.get_program())
+            .args(plain.get_args());
+        command.stdin(Stdio::null());
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Running {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -160,7 +209,7 @@ impl Running {
     }
 
     /// SIGTERM; the exit code, standard output and log.
-    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -169,6 +218,11 @@ impl Running {
                 .unwrap()
                 .success()
         );
+        self.ended()
+    }
+
+    /// Waits for its end; the exit code, standard output and log.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -117,7 +117,6 @@ impl World {
             part: h.part,
             carry_bytes,
             generation: h.generation + 1,
-            relays: Default::default(),
         };
         let now = h.clock.now(self.now_us);
         match Machine::open_with(cfg, h.identity.clone(), &h.disk, seed, now, h.flaws) {

@@ -9,6 +9,7 @@ use crate::group::mls::Suite;
 use crate::id::{Dev, Person, Seq, Slot, ThreadId};
 use crate::limits;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// Names a content entry: its author's slot and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +153,12 @@ pub enum Command {
     Revoke {
         /// The revocation.
         revocation: Bytes,
+    },
+    /// These are the relays of this device, by routing key, until the machine is closed. What a pinned
+    /// relay signs counts though no organisation vouches for it: it was chosen by hand, and it only keeps.
+    PinRelays {
+        /// All of them.
+        keys: BTreeSet<[u8; 32]>,
     },
     /// Make a key package for this device's card; answered by `Event::CardMade`.
     MakeCard {

@@ -40,6 +40,7 @@ impl Machine {
                 self.tx.effects.push(Effect::Rumour);
                 self.settle_all(store);
             }
+            Command::PinRelays { keys } => self.pinned = keys,
             Command::MakeCard { suite } => self.make_card(suite)?,
             Command::SignOn { person } => {
                 self.person = Some(person);

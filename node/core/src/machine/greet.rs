@@ -124,7 +124,7 @@ impl Machine {
         if cert.routing_key != session.info.peer {
             return self.misbehaved(link, "certificate of another key");
         }
-        let pinned = self.cfg.relays.contains(&cert.routing_key);
+        let pinned = self.pinned.contains(&cert.routing_key);
         if !pinned && self.dir.verify_routing(&cert, self.now.wall).is_err() {
             return self.misbehaved(link, "certificate is not trusted");
         }

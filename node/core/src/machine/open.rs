@@ -2,7 +2,6 @@
 
 use crate::crypto::{KeyPair, Secret};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// What this machine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +25,6 @@ pub struct Config {
     /// from 1. The host counts an opening once its first batch is durable. A store that is behind was
     /// restored or rebuilt, and must not write in its old places (PROTOCOL N4).
     pub generation: u64,
-    /// Routing keys of the relays that this device was told of at its enrolment. What such a relay signs
-    /// counts though no organisation vouches for it: it was pinned by hand, and it only keeps.
-    pub relays: BTreeSet<[u8; 32]>,
 }
 
 /// Keys of this device.

@@ -17,7 +17,6 @@ use crate::id::{Key8, Org};
 use crate::store::{Engine, Memory};
 use crate::time::Wall;
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 pub(super) const WALL: u64 = 1_800_000_000_000;
 
@@ -118,7 +117,6 @@ pub(super) struct Box1 {
     pub(super) id: Identity,
     pub(super) part: Part,
     pub(super) generation: u64,
-    pub(super) relays: BTreeSet<[u8; 32]>,
     pub(super) events: Vec<Event>,
 }
 
@@ -150,7 +148,6 @@ impl Table {
             part,
             carry_bytes: 1 << 24,
             generation: 1,
-            relays: BTreeSet::new(),
         };
         let store = Memory::new();
         let machine = Machine::open(cfg, id.clone(), &store, [n; 32], self.now()).unwrap();
@@ -160,7 +157,6 @@ impl Table {
             id,
             part,
             generation: 1,
-            relays: BTreeSet::new(),
             events: vec![],
         });
         let at = self.boxes.len() - 1;
@@ -313,7 +309,6 @@ impl Table {
             part: b.part,
             carry_bytes: 1 << 24,
             generation: b.generation,
-            relays: b.relays.clone(),
         };
         let seed = [b.generation as u8 ^ 0x55; 32];
         b.machine = Machine::open(cfg, b.id.clone(), &b.store, seed, now).unwrap();
@@ -784,9 +779,9 @@ fn what_a_pinned_relay_signs_counts_though_no_organisation_vouches_for_it() {
     table.connect(medic, relay);
     table.pass(20_000);
     assert_eq!(table.state(medic, thread, entry, doctor), Some(State::Stored));
-    let key = table.boxes[relay].id.routing.public();
-    table.boxes[medic].relays.insert(key);
-    table.reopen(medic);
+    let keys = [table.boxes[relay].id.routing.public()].into();
+    table.cut(medic);
+    table.command(medic, Command::PinRelays { keys });
     table.connect(medic, relay);
     table.pass(20_000);
     assert!(matches!(

@@ -135,7 +135,6 @@ impl Life {
             part: start.part,
             carry_bytes: start.carry_bytes,
             generation,
-            relays: start.relays.clone(),
         };
         let disk = (start.disk)()?;
         let mut seed = [0; 32];
@@ -289,7 +288,7 @@ impl Life {
             }
         }
         let state = State {
-            waiting: [0; 5],
+            waiting: self.machine.waiting(),
             cannot_save: self.failed,
             links: u32::try_from(self.links.len()).unwrap_or(u32::MAX),
         };

@@ -1,9 +1,9 @@
 //! One attempt to reach a relay: name, socket, handshake, hello.
 //!
 //! Each attempt has sockets of its own, so that a binding in an address translator that died does not matter.
-//! All addresses of a name are tried, each a little after the one before ([`STAGGER`]); the first handshake
-//! that is complete counts. The hello is a step of its own ([`greet`]), since of several attempts only one may
-//! say it: the relay keeps the connection that said it last.
+//! All addresses of a name are tried, each a little after the one before ([`STAGGER`]); the first complete
+//! handshake counts. The hello is a step of its own ([`greet`]), since only one of several attempts may say
+//! it: the relay keeps the connection that said it last.
 //!
 //! Looking up a name can take long without a network and cannot be given up, so there is at most one look-up
 //! for a relay at a time ([`Resolver`]); meanwhile attempts use the addresses known before.

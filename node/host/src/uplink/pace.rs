@@ -1,8 +1,8 @@
-//! When to try again, and when a connection is not to be trusted any more. Pure: time comes in as an argument.
+//! When to try again, and when a connection is not trusted any more. Pure: time comes in as an argument.
 //!
 //! * While an alarm or a clinical item waits (classes 0 and 1) and there is no connection, or one from which
-//!   no answer comes, a new attempt starts every [`URGENT`] beside those under way; while anything waits every
-//!   [`ANY`]; with nothing waiting after [`Pace::failed`]'s doubling pause of 1 to 30 s with jitter.
+//!   no answer comes, a new attempt starts every [`URGENT`] beside those under way; while anything waits
+//!   every [`ANY`]; with nothing waiting after [`Pace::failed`]'s doubling pause of 1 to 30 s with jitter.
 //! * A relay that refused is asked again after [`REFUSED`] only. A link that the other end closed on purpose
 //!   soon after it came up makes the next attempt wait too, however urgent: two devices with one key would
 //!   otherwise drive each other out without end.

@@ -11,8 +11,8 @@
 //! * The machine may spend [`GRANT`] bytes beyond what was written. Greetings and words about state cost
 //!   nothing and are bounded by [`QUEUE_BYTES`] and the number of units: a peer that reads too slowly for
 //!   them loses the link.
-//! * When the machine wants the link closed, what waits is written first, for [`FLUSH`] at most: it may be the
-//!   reason.
+//! * When the machine wants the link closed, what waits is written first, for [`FLUSH`] at most: it may be
+//!   the reason.
 //! * A frame that breaks its layout ends the connection. Nothing else is judged here.
 
 use super::closing::Closing;
@@ -60,6 +60,20 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// For logs: nothing that the peer wrote.
+    pub(crate) fn words(&self) -> &'static str {
+        match self {
+            Ended::Lost(ConnectionError::ApplicationClosed(_)) => "closed by the peer",
+            Ended::Lost(ConnectionError::LocallyClosed) => "closed here",
+            Ended::Lost(ConnectionError::TimedOut) => "timed out",
+            Ended::Lost(_) => "lost",
+            Ended::Violation(rule) => rule,
+            Ended::Behind => "the peer reads too slowly",
+            Ended::Closed => "closed by the machine",
+            Ended::Stopped => "the node has stopped",
+        }
+    }
+
     /// What the peer is told.
     fn closing(&self) -> Closing {
         match self {

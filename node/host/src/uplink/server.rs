@@ -5,8 +5,8 @@
 //! key. A new connection of a key ends the older one at once, since a device comes anew because its old path
 //! is dead; the older link is down before the new one comes up.
 //!
-//! Each connection is a task of its own. Nothing that one of them does, and no panic in it, ends the loop that
-//! accepts.
+//! Each connection is a task of its own. Nothing that one of them does, and no panic in it, ends the loop
+//! that accepts.
 
 use super::closing::Closing;
 use super::hello::{Admit, HELLO_BYTES, Hello, Refusal};
@@ -162,7 +162,7 @@ impl Server {
         }
     }
 
-    /// Ends the connection of a key, for instance because it was revoked. It may come again and is judged anew.
+    /// Ends the connection of a key, for instance a revoked one. It may come again and is judged anew.
     pub fn drop_peer(&self, peer: [u8; 32]) -> bool {
         let table = self.shared.table();
         let seat = table.get(&peer);
@@ -243,7 +243,8 @@ async fn serve(incoming: Incoming, permit: OwnedSemaphorePermit, shared: Arc<Sha
     }
     let ended = run(&connection, peer, &shared).await;
     drop(seat);
-    tracing::debug!(peer = %short(&peer), ?ended, "link down");
+    let why = ended.map_or("hello not sent", |ended| ended.words());
+    tracing::debug!(peer = %short(&peer), why, "link down");
 }
 
 /// Why a connection gets no link.

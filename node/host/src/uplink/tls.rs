@@ -9,7 +9,7 @@
 //!   connections of one device for a listener, and nothing can be replayed.
 //! * The server name is the same for everybody: it says nothing of the organisation.
 //!
-//! [`transport`] has the settings of QUIC, with their reasons. Enrolment uses the same two functions under
+//! `transport` has the settings of QUIC, with their reasons. Enrolment uses the same two functions under
 //! its own protocol name (ALPN).
 
 use aidmesh_core::crypto::KeyPair;

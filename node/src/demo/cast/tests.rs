@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Process, Stage, end_of, free_ports, peak_bytes};
+use super::{Process, Role, Stage, end_of, free_ports, peak_bytes, role};
 use crate::demo::transcript::Place;
 
 fn shell(script: &str) -> Process {
@@ -96,4 +96,14 @@ fn the_last_words_are_read() {
 fn free_ports_can_be_used() {
     let (udp, tcp) = free_ports().unwrap();
     assert!(udp > 0 && tcp > 0);
+}
+
+#[test]
+fn hidden_words_are_taken_off() {
+    let words = |words: &[&str]| words.iter().map(std::ffi::OsString::from).collect::<Vec<_>>();
+    let plain = words(&["aidmesh", "run", "--json"]);
+    assert_eq!(role(plain.clone()), Role::Program(plain));
+    assert_eq!(role(words(&["aidmesh"])), Role::Program(words(&["aidmesh"])));
+    let relay = role(words(&["aidmesh", "__relay", "run"]));
+    assert_eq!(relay, Role::Relay(words(&["aidmesh", "run"])));
 }

@@ -2,7 +2,7 @@
 //!
 //! At most [`ATTEMPTS`] handshakes at once. When one more is due the oldest that has heard nothing gives way,
 //! except the very oldest, which keeps its full time: on a slow path answers come late. The first handshake
-//! that completes ends all others and says the hello; while it greets and answers come nothing new is started.
+//! that completes ends all others and says the hello; while it greets and answers come nothing new starts.
 //! The link before stays until the new one is up.
 
 use super::{Shared, State};
@@ -169,10 +169,13 @@ impl Path {
             _ => {}
         }
         let greeting = self.greeting.as_mut().map(|greeting| greeting.look(now, true));
-        match (greeting, link.map(|(silent, ..)| silent)) {
-            (Some(None), _) | (None, Some(None)) => Present::Works,
-            (None, None) => Present::No,
-            _ => Present::Silent,
+        let both = [greeting, link.map(|(silent, ..)| silent)];
+        if both.contains(&Some(None)) {
+            Present::Works
+        } else if both == [None, None] {
+            Present::No
+        } else {
+            Present::Silent
         }
     }
 
@@ -268,7 +271,7 @@ impl Path {
             Ended::Lost(error) => (Trouble::of_end(error), on_purpose(error)),
             Ended::Violation(_) | Ended::Behind | Ended::Closed => (Trouble::Lost, true),
         };
-        tracing::info!(relay = %short(&self.relay.key), ?ended, "link down");
+        tracing::info!(relay = %short(&self.relay.key), why = ended.words(), "link down");
         self.pace.ended(now, now - since, purpose);
         if matches!(self.state, State::Up { .. }) {
             self.state = trying(now, None);

@@ -120,6 +120,39 @@ async fn a_waiting_alarm_gets_through_as_soon_as_the_path_is_back() {
 }
 
 #[tokio::test]
+async fn an_alarm_is_handed_over_although_bulk_fills_a_path_that_answers_nothing() {
+    let relay = Relay::start();
+    let tunnel = Forwarder::start(relay.address).await;
+    let device = Device::start(50, &relay.org, card(tunnel.address));
+    device.up().await;
+    let up = device.machine.link(0).await;
+    let first = within(device.machine.granted(0, 1)).await;
+    tunnel.swallow(true);
+    for n in 0..200 {
+        up.send(unit(Class::Bulk, n, 1000)).await;
+    }
+    // an alarm of 14 units: all are taken, and QUIC sends all of them before it goes on with bulk
+    let mut paid = 0;
+    for n in 0..14 {
+        let mut alarm = part(n);
+        alarm.class = Class::Alarm;
+        paid += alarm.bytes.len() as i64;
+        up.send(alarm).await;
+    }
+    within(device.machine.granted(0, first + paid)).await;
+    tunnel.swallow(false);
+    let received = relay.machine.wait(0, |link| link.frames() == 214).await;
+    let frames = received.iter().flat_map(aidmesh_core::wire::decode_all);
+    let alarm = |frame: &_| matches!(frame, &Ok(Frame::Data(_)));
+    let last = frames.enumerate().filter(|(_, frame)| alarm(frame)).last();
+    let before = last.unwrap().0 - 13;
+    assert!(
+        before < 8,
+        "{before} units of bulk came before the alarm was whole"
+    );
+}
+
+#[tokio::test]
 async fn a_dead_binding_is_left_behind_by_a_new_socket() {
     let relay = Relay::start();
     let translator = Forwarder::start(relay.address).await;
