@@ -18,6 +18,8 @@ pub mod api {
     pub mod types;
 }
 pub mod client;
+pub mod fault;
+pub mod service;
 pub mod demo;
 pub mod device;
 pub mod org;

@@ -49,7 +49,13 @@ impl Tracker {
         })
     }
 
-    /// Somebody else has it, or there is nobody to have it.
+    /// It is open on the device of some recipient.
+    pub fn somebody_has_it(&self) -> bool {
+        let there = |view: &View| view.step() >= Step::Delivered;
+        self.recipients.iter().any(|(.., view)| there(view))
+    }
+
+    /// A relay, a carrier or a recipient has it, or there is nobody to have it.
     pub fn has_left(&self) -> bool {
         let beyond = |view: &View| view.step() > Step::Stored;
         self.recipients.is_empty() || self.recipients.iter().any(|(.., view)| beyond(view))

@@ -9,7 +9,7 @@ use super::{Cell, Mark, Recipient, State, Step, Tracker, View};
 use crate::blob::Layer;
 use crate::clinical::{Act, Emergency};
 use crate::envelope::Class;
-use crate::id::{Dev, Key8, Person};
+use crate::id::{Key8, Person};
 use crate::time::Wall;
 
 /// Key and English text, sorted by key.
@@ -264,21 +264,20 @@ pub fn status_line(
         .min_by_key(step);
     let worst = asked.or_else(|| open.min_by_key(step));
     let (recipient, view) = worst.or_else(|| stored().max_by_key(step))?;
-    let somebody = stored().any(|(_, view)| view.step() >= Step::Delivered);
+    let somebody = tracker.somebody_has_it();
     Some(line(recipient, view, somebody, what, next, names))
 }
 
-/// The line of one recipient of an entry. `None` for an unknown device or before it is stored.
+/// The line of one recipient with the word in `view`; empty before the entry is stored.
+/// `somebody`: whether any recipient has it.
 pub fn recipient_line(
-    tracker: &Tracker,
-    dev: Dev,
+    recipient: &Recipient,
+    view: &View,
+    somebody: bool,
     what: Option<Emergency>,
     names: &Names<'_>,
-) -> Option<String> {
-    let (recipient, view) = tracker.views().find(|(r, _)| r.dev == dev)?;
-    view.state?;
-    let somebody = tracker.views().any(|(_, view)| view.step() >= Step::Delivered);
-    Some(line(recipient, view, somebody, what, None, names))
+) -> String {
+    line(recipient, view, somebody, what, None, names)
 }
 
 /// The line of one recipient; `somebody`: whether any recipient has it.

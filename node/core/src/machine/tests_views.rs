@@ -41,7 +41,8 @@ fn shown(table: &Table, at: usize, thread: ThreadId, entry: EntryRef) -> (&'stat
         person: &|_| "Dr K".into(),
         key: &|_| "North-1".into(),
     };
-    let line = recipient_line(tracker, recipient.dev, None, &names).unwrap();
+    let somebody = tracker.somebody_has_it();
+    let line = recipient_line(recipient, view, somebody, None, &names);
     let proof = tracker.proof(recipient.dev).unwrap();
     (step_id(view.state.unwrap().step()), proof, line)
 }

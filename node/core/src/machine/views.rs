@@ -12,7 +12,7 @@ use crate::id::{Dev, Incarnation, NodeId, Person, Slot, ThreadId};
 use crate::mailbox::Usage;
 use crate::ranges::Ranges;
 use crate::store::{Read, ReadError, table};
-use crate::thread::Thread;
+use crate::thread::{EntryMeta, Thread};
 use crate::time::{Hlc, Wall};
 use bytes::Bytes;
 
@@ -127,6 +127,12 @@ impl Machine {
         self.threads.keys().copied().collect()
     }
 
+    /// Title of a thread; `None` while its genesis is not here.
+    pub fn title(&self, thread: ThreadId) -> Option<&str> {
+        let genesis = self.threads.get(&thread)?.genesis.as_ref()?;
+        Some(&genesis.title)
+    }
+
     /// One thread.
     pub fn view(&self, thread: ThreadId) -> Option<ThreadView> {
         let t = self.threads.get(&thread)?;
@@ -164,20 +170,27 @@ impl Machine {
 
     /// [`Machine::entries`] with what is known without reading them.
     pub fn entry_heads(&self, thread: ThreadId) -> Vec<EntryHead> {
+        self.heads(thread).collect()
+    }
+
+    /// What is known of one open entry without reading it.
+    pub fn entry_head(&self, thread: ThreadId, at: EntryRef) -> Option<EntryHead> {
+        let t = self.threads.get(&thread)?;
+        let meta = t.entries.get(&at).filter(|m| m.verified)?;
+        Some(head(t, at, meta))
+    }
+
+    /// The open entry that others name by this hash.
+    pub fn entry_by_hash(&self, thread: ThreadId, hash: &[u8; 32]) -> Option<EntryHead> {
+        self.heads(thread).find(|head| head.hash == *hash)
+    }
+
+    fn heads(&self, thread: ThreadId) -> impl Iterator<Item = EntryHead> {
         let t = self.threads.get(&thread);
-        let open = t.into_iter().flat_map(|t| {
+        t.into_iter().flat_map(|t| {
             let verified = t.entries.iter().filter(|(_, m)| m.verified);
-            verified.map(move |(at, m)| EntryHead {
-                at: *at,
-                kind: m.kind,
-                class: m.class,
-                hlc: m.hlc,
-                hash: m.hash,
-                stored: Wall(m.stored_ms),
-                own: t.is_own(at.slot),
-            })
-        });
-        open.collect()
+            verified.map(move |(at, meta)| head(t, *at, meta))
+        })
     }
 
     /// One open entry.
@@ -320,5 +333,17 @@ impl Machine {
     /// Organisations, people, devices.
     pub fn directory(&self) -> &crate::directory::Directory {
         &self.dir
+    }
+}
+
+fn head(thread: &Thread, at: EntryRef, meta: &EntryMeta) -> EntryHead {
+    EntryHead {
+        at,
+        kind: meta.kind,
+        class: meta.class,
+        hlc: meta.hlc,
+        hash: meta.hash,
+        stored: Wall(meta.stored_ms),
+        own: thread.is_own(at.slot),
     }
 }
