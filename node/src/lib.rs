@@ -18,9 +18,10 @@ pub mod api {
     pub mod types;
 }
 pub mod client;
-pub mod fault;
-pub mod service;
 pub mod demo;
 pub mod device;
+pub mod fault;
+pub mod office;
 pub mod org;
+pub mod service;
 pub mod setup;

@@ -33,9 +33,8 @@ pub fn thread(look: &Look<'_>, name: &str) -> Result<(ThreadId, ThreadView), Fai
     let lower = bounded(name)?.to_lowercase();
     let whole = threads.iter().position(|(id, _)| thread_id(*id) == lower);
     let titled = |(_, view): &(ThreadId, ThreadView)| view.title.to_lowercase() == lower;
-    let begins = |(id, _): &(ThreadId, ThreadView)| {
-        lower.len() >= PREFIX_MIN && thread_id(*id).starts_with(&lower)
-    };
+    let begins =
+        |(id, _): &(ThreadId, ThreadView)| lower.len() >= PREFIX_MIN && thread_id(*id).starts_with(&lower);
     let matching = |fits: &dyn Fn(&(ThreadId, ThreadView)) -> bool| -> Vec<usize> {
         (0..threads.len()).filter(|i| fits(&threads[*i])).collect()
     };

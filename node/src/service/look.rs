@@ -87,7 +87,9 @@ impl Look<'_> {
     /// Whoever was added by others may be known by the thread alone.
     fn member_of_a_thread(&self, person: Person) -> String {
         let threads = self.machine.threads().into_iter();
-        let members = threads.filter_map(|id| self.machine.view(id)).flat_map(|v| v.members);
+        let members = threads
+            .filter_map(|id| self.machine.view(id))
+            .flat_map(|v| v.members);
         let mut certs = members.filter_map(|m| m.cert).filter(|c| c.person == person);
         match certs.next() {
             Some(cert) => cert.name.as_str().to_owned(),

@@ -184,7 +184,9 @@ fn layers(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Vec<LayerInfo> {
     let layers = look.machine.layers(thread, at).into_iter();
     let shown = layers.map(|layer| LayerInfo {
         layer: words::layer_word(layer.layer).into(),
-        name: layer.name.map_or_else(String::new, |name| name.as_str().to_owned()),
+        name: layer
+            .name
+            .map_or_else(String::new, |name| name.as_str().to_owned()),
         bytes: layer.bytes,
         held: layer.held,
         total: layer.total,
@@ -205,7 +207,10 @@ fn marks(look: &Look<'_>, head: &EntryHead, view: &EntryView) -> Vec<String> {
         (view.rewrapped, "rewrapped"),
         (!head.own && (ahead || behind), "clock suspect"),
     ];
-    let other = other.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark.into());
+    let other = other
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, mark)| mark.into());
     recalled.into_iter().chain(disputed).chain(other).collect()
 }
 
@@ -213,7 +218,10 @@ fn marks(look: &Look<'_>, head: &EntryHead, view: &EntryView) -> Vec<String> {
 pub fn status(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Result<Status, Failure> {
     let head = look.machine.entry_head(thread, at);
     let head = head.ok_or_else(|| faults::not_found("no such entry", &[]))?;
-    let tracker = look.machine.tracker(thread, at).ok_or_else(faults::not_followed)?;
+    let tracker = look
+        .machine
+        .tracker(thread, at)
+        .ok_or_else(faults::not_followed)?;
     let mut recipients = Vec::new();
     for (recipient, view) in tracker.views() {
         recipients.extend(recipient_of(look, (thread, at), tracker, recipient, view)?);
