@@ -132,7 +132,8 @@ pub struct Served {
 
 /// Serves one invite until its device has the grant or the time is over (`None` if nothing was granted).
 /// `decide` shows the words to a person and returns whether they are the same on the new device; `now_min`
-/// is the clock. Drop the listener afterwards: who asks then is told at once. Fails only if the desk itself fails: a wrong request is answered and forgotten.
+/// is the clock. Drop the listener afterwards: who asks then is told at once. Fails only if the desk itself
+/// fails: a wrong request is answered and forgotten.
 pub async fn serve(
     desk: &mut Desk<'_>,
     cards: &[Card],
