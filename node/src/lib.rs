@@ -12,15 +12,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod api {
-    //! The local API.
-
-    pub mod types;
-}
+pub mod api;
 pub mod client;
-pub mod fault;
-pub mod service;
 pub mod demo;
 pub mod device;
+pub mod fault;
 pub mod org;
+pub mod service;
 pub mod setup;

@@ -16,7 +16,6 @@
 //!
 //! Not here: bytes of HTTP, sockets, who may ask.
 
-
 mod ecg;
 mod events;
 mod faults;
@@ -46,9 +45,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 pub use events::News;
-pub use faults::{
-    Failure, body_too_large, inside, no_such_path, not_found, senseless, unfit, wrong_method,
-};
+pub use faults::{Failure, body_too_large, inside, no_such_path, not_found, senseless, unfit, wrong_method};
 pub use find::NAME_BYTES_MAX;
 pub use look::DIRECTORY;
 pub use say::FileOut;
@@ -117,8 +114,6 @@ impl Service {
             }),
         }
     }
-
-
 
     /// This device and its links.
     pub async fn node(&self) -> Result<NodeView, Failure> {
@@ -266,4 +261,4 @@ fn is_so_already(why: &NodeError) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

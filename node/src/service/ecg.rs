@@ -46,9 +46,7 @@ impl Service {
         let class = class.into_iter().find(|(word, _)| *word == new.class);
         let (_, class) = class.ok_or_else(|| faults::unknown_word("class", &["alarm", "clinical"]))?;
         let alert = new.alert.map(alert).transpose()?;
-        let thread = self
-            .look(move |look| Ok(find::thread(look, &name)?.0))
-            .await?;
+        let thread = self.look(move |look| Ok(find::thread(look, &name)?.0)).await?;
         // seconds of arithmetic for a long recording
         let files = new.files;
         let outgoing = tokio::task::spawn_blocking(move || outgoing(files)).await;
@@ -112,7 +110,9 @@ fn without_alert(mut why: Failure, made: &Made) -> Failure {
 }
 
 fn alert(new: NewAlert) -> Result<Alert, Failure> {
-    let what = EMERGENCIES.into_iter().find(|what| emergency_id(*what) == new.what);
+    let what = EMERGENCIES
+        .into_iter()
+        .find(|what| emergency_id(*what) == new.what);
     let what = what.ok_or_else(|| faults::unknown_word("what", &EMERGENCIES.map(emergency_id)))?;
     let role = Role::from_name(&new.role);
     let role = role.ok_or_else(|| faults::unknown_word("role", &Role::ALL.map(Role::name)))?;

@@ -86,7 +86,9 @@ impl Service {
                 .layer(look.store, id, at, file.layer.to_u8())
                 .map_err(|why| faults::unreadable(&why))?;
             let bytes = bytes.ok_or_else(|| faults::incomplete(file.held, file.total))?;
-            let name = file.name.map_or_else(String::new, |name| name.as_str().to_owned());
+            let name = file
+                .name
+                .map_or_else(String::new, |name| name.as_str().to_owned());
             Ok(FileOut { name, bytes })
         })
         .await
@@ -107,9 +109,7 @@ impl Service {
             let most = limits::NOTE_BYTES;
             return Err(faults::unfit(format_args!("a note has 1 to {most} bytes")));
         }
-        let id = self
-            .look(move |look| Ok(find::thread(look, &name)?.0))
-            .await?;
+        let id = self.look(move |look| Ok(find::thread(look, &name)?.0)).await?;
         self.send(id, Class::Text, Outgoing::Note(text)).await
     }
 
@@ -220,7 +220,9 @@ fn said_before(
     for head in heads.filter(|head| head.own && head.kind == Kind::Seen) {
         if let Some(Body::Seen(seen)) = look.entry(thread, head.at)?.map(|view| view.body)
             && Some(seen.person) == look.machine.person()
-            && seen.ranges.contains(at.slot, aidmesh_core::ranges::Log::Content, at.seq)
+            && seen
+                .ranges
+                .contains(at.slot, aidmesh_core::ranges::Log::Content, at.seq)
             && seen.layer >= layer
         {
             return Ok(true);

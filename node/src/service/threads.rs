@@ -75,7 +75,9 @@ impl Service {
             .look(move |look| {
                 let (id, view) = find::thread(look, &name)?;
                 let mine = own_role(look, &view)?;
-                let kind = view.kind.ok_or_else(|| faults::inside("a thread without a kind"))?;
+                let kind = view
+                    .kind
+                    .ok_or_else(|| faults::inside("a thread without a kind"))?;
                 let found = known(look, &person)?;
                 let members: BTreeSet<Dev> = view.members.iter().map(|m| m.dev).collect();
                 let missing = |found: &Found| found.devices.keys().any(|dev| !members.contains(dev));
@@ -116,7 +118,11 @@ impl Service {
 
     async fn add_all(&self, thread: ThreadId, wanted: Vec<(Dev, Role)>) -> Result<(), Failure> {
         for (dev, role) in wanted {
-            let added = self.inner.handle.command(Command::Add { thread, dev, role }).await;
+            let added = self
+                .inner
+                .handle
+                .command(Command::Add { thread, dev, role })
+                .await;
             match added {
                 // somebody else was quicker
                 Err(why) if is_so_already(&why) => {}
