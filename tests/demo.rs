@@ -101,7 +101,10 @@ fn play(program: &Path, more: &[&str]) -> Result<Value, String> {
         summary = play_once(program, more)?;
     }
     for gate in late(&summary) {
-        println!("demo: {gate} is over its limit on this machine: {}", summary["gates"]);
+        println!(
+            "demo: {gate} is over its limit on this machine: {}",
+            summary["gates"]
+        );
     }
     Ok(summary)
 }
@@ -123,7 +126,10 @@ fn play_once(program: &Path, more: &[&str]) -> Result<Value, String> {
     }
     let fine = failed.is_empty();
     if summary["ok"] != fine || output.status.success() != fine {
-        return Err(format!("the exit code says something else than the gates\n{}", all()));
+        return Err(format!(
+            "the exit code says something else than the gates\n{}",
+            all()
+        ));
     }
     Ok(summary)
 }
@@ -136,7 +142,10 @@ fn gates(summary: &Value) -> Vec<&str> {
 fn failed(summary: &Value) -> Vec<String> {
     let gates = summary["gates"].as_array().into_iter().flatten();
     let failed = gates.filter(|gate| gate["pass"] != true);
-    failed.filter_map(|gate| gate["id"].as_str()).map(str::to_owned).collect()
+    failed
+        .filter_map(|gate| gate["id"].as_str())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn late(summary: &Value) -> Vec<String> {

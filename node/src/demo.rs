@@ -25,7 +25,7 @@ mod summary;
 pub mod transcript;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aidmesh_host::node::Hooks;
@@ -38,6 +38,7 @@ pub use cast::{Role, role};
 /// The secret that a relay with a planted fault is given in clear.
 pub use script::NOTE as PLANTED;
 
+use crate::api::types::{Fault, NodeView};
 use cast::Stage;
 use node::Node;
 use prepare::{DR_K, MEDIC_A, ORGANISATION, Prepared};
@@ -226,13 +227,13 @@ async fn start_node(
     place: Place,
 ) -> Result<(cast::Process, Node), BrokeOff> {
     let mut process = prepared.start_node(stage, place)?;
-    let node = Node::at(&prepare::socket(stage, place));
+    let socket = prepare::socket(stage, place);
     let person = if place == Place::Hospital { DR_K } else { MEDIC_A };
     let until = Instant::now() + START_MAX;
     loop {
         process.check()?;
-        match node.view().await {
-            Ok(view) if view.signed_on && view.person == person => return Ok((process, node)),
+        match answering(&socket).await {
+            Ok((node, view)) if view.signed_on && view.person == person => return Ok((process, node)),
             _ if Instant::now() >= until => {
                 return Err(BrokeOff::Late {
                     what: "a node with its person signed on",
@@ -242,6 +243,12 @@ async fn start_node(
             _ => tokio::time::sleep(LOOK).await,
         }
     }
+}
+
+async fn answering(socket: &Path) -> Result<(Node, NodeView), Fault> {
+    let node = Node::at(socket)?;
+    let view = node.view().await?;
+    Ok((node, view))
 }
 
 fn addresses(stage: &Stage, prepared: &Prepared) -> serde_json::Value {

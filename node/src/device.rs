@@ -5,11 +5,12 @@
 //! signs the holder on and calls the relays. Own cards, which others need to add this device to threads, are
 //! made by the machine: one at the first start, a new one when the last is [`CARD_DAYS`] old.
 //!
-//! What an administrator did meanwhile (trust, revocations) is told by [`Running::learn`] and kept in the
-//! vault, so that it holds after a restart.
+//! What an administrator did in the [`Office`] of the same folder (relays, trust, revocations) is taken up at
+//! the start and by [`Running::reload`], and kept in the device's own vault.
 //!
 //! Not here: what people may ask for (`service`), the local API (`api`), enrolment (`org`).
 
+use crate::office::{Office, OfficeError};
 use crate::org::Safe;
 use crate::org::identity::{IdentityError, IdentityFile};
 use aidmesh_core::directory::{Revocation, Signed};
@@ -57,6 +58,9 @@ pub enum DeviceError {
     /// The machine does not open.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The office in its folder.
+    #[error(transparent)]
+    Office(#[from] OfficeError),
     /// The machine does not take what the identity says.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -68,6 +72,7 @@ pub struct Device {
     vault: Vault,
     identity: IdentityFile,
     openings: Arc<Openings>,
+    unlock: Unlock,
 }
 
 /// How a device is started.
@@ -95,6 +100,7 @@ impl Device {
             vault,
             identity,
             openings: Arc::new(openings),
+            unlock: unlock.clone(),
         })
     }
 
@@ -113,15 +119,6 @@ impl Device {
         self.openings.restored()
     }
 
-    /// Takes up and keeps what is new, for the next start. Whether anything was.
-    pub fn learn(&mut self, news: News) -> Result<bool, DeviceError> {
-        let changed = news.change(&mut self.identity)?;
-        if changed {
-            self.identity.keep(&mut self.vault)?;
-        }
-        Ok(changed)
-    }
-
     /// Opens the machine, tells it what the identity knows and calls the relays.
     pub async fn start(self, how: How) -> Result<Running, DeviceError> {
         let Device {
@@ -129,6 +126,7 @@ impl Device {
             vault,
             identity,
             openings,
+            unlock,
         } = self;
         let (engine, path, keys) = (folder.engine(), folder.store_path(), vault.record_keys());
         let node = Node::start(Start {
@@ -146,9 +144,13 @@ impl Device {
             kept: Mutex::new(Kept { vault, identity }),
             relays: how.relays,
             folder,
+            unlock,
         };
-        running.tell(&handle).await?;
         running.make_card(&handle).await?;
+        if Office::is_in(running.folder.path()) {
+            running.visit_office()?;
+        }
+        running.tell(&handle).await?;
         running.client = Some(running.call(&handle));
         Ok(running)
     }
@@ -192,6 +194,7 @@ pub struct Running {
     /// In place of those of the identity.
     relays: Option<Vec<RelayAddress>>,
     folder: Folder,
+    unlock: Unlock,
 }
 
 /// What an administrator did elsewhere in this organisation.
@@ -208,11 +211,12 @@ pub struct News {
 impl News {
     /// Puts it into the identity. Whether that changed anything.
     fn change(self, identity: &mut IdentityFile) -> Result<bool, IdentityError> {
-        let mut changed = !self.revocations.is_empty();
+        let mut changed = false;
         for card in self.org_cards {
             changed |= identity.trust(card)?;
         }
         for revocation in self.revocations {
+            changed |= !identity.revocations.contains(&revocation);
             identity.spread(revocation);
         }
         if let Some(relays) = self.relays {
@@ -247,22 +251,30 @@ impl Running {
         self.kept().identity.clone()
     }
 
-    /// Takes up and keeps what is new. Whether anything was.
-    pub async fn learn(&self, news: News) -> Result<bool, DeviceError> {
-        let changed = {
-            let mut kept = self.kept();
-            let Kept { vault, identity } = &mut *kept;
-            let changed = news.change(identity)?;
-            if changed {
-                identity.keep(vault)?;
-            }
-            changed
-        };
+    /// Takes up what was done in the office meanwhile. Whether anything was; never in a folder without one.
+    pub async fn reload(&self) -> Result<bool, DeviceError> {
+        let changed = Office::is_in(self.folder.path()) && self.visit_office()?;
         if changed {
             self.tell(&self.handle()).await?;
             if let Some(client) = &self.client {
                 client.set_relays(self.relays());
             }
+        }
+        Ok(changed)
+    }
+
+    /// Keeps the office's news in the own vault, and the own card in the office.
+    fn visit_office(&self) -> Result<bool, DeviceError> {
+        let mut office = Office::open(self.folder.path(), &self.unlock)?;
+        let mut kept = self.kept();
+        let Kept { vault, identity } = &mut *kept;
+        let own = identity.own_cards.last();
+        if let Some(card) = own.filter(|card| office.own_card().ok().flatten().as_ref() != Some(*card)) {
+            office.keep_own_card(card)?;
+        }
+        let changed = office.news()?.change(identity)?;
+        if changed {
+            identity.keep(vault)?;
         }
         Ok(changed)
     }

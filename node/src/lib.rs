@@ -17,6 +17,7 @@ pub mod client;
 pub mod demo;
 pub mod device;
 pub mod fault;
+pub mod office;
 pub mod org;
 pub mod service;
 pub mod setup;

@@ -1,10 +1,9 @@
-//! First steps on folders: founding an organisation, joining one, and the administrator's vault.
+//! First steps on folders: founding an organisation and joining one.
 //!
 //! ```text
 //!  found ── folder, vault, organisation's vault, first card        one command
 //!  ask   ── folder, vault with a request that waits ─┐
 //!  take  ── ◀── grant ───────────────────────────────┘             two commands, or one online
-//!  Office ── the organisation's vault, alone (a lock), while the node runs or not
 //! ```
 //!
 //! A folder that was begun and holds no identity yet may be begun again. Both vaults open with the same
@@ -22,10 +21,7 @@ use aidmesh_host::folder::{Folder, FolderError};
 use aidmesh_host::openings::{Openings, OpeningsError};
 use aidmesh_host::store::EngineKind;
 use aidmesh_host::vault::{Unlock, Vault, VaultError};
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where a device lives.
 #[derive(Clone, Debug)]
@@ -60,17 +56,6 @@ pub enum SetupError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Another command works on the organisation.
-    #[error("another command works on the organisation in this folder")]
-    OfficeInUse,
-    /// The operating system refused.
-    #[error("{path}: {kind}")]
-    Io {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        kind: std::io::ErrorKind,
-    },
 }
 
 /// Founds an organisation on a fresh folder, with a first card of its administrator's device.
@@ -139,34 +124,6 @@ fn count(place: &Place, own: &Vault) -> Result<(), SetupError> {
     let identity = identity.ok_or(DeviceError::NotEnrolled)?;
     let key8 = Key8::of_key(&identity.keys.device.public());
     Ok(Openings::begin(&place.state, key8.0)?)
-}
-
-/// The vault of the organisation, held alone.
-pub struct Office {
-    /// The vault.
-    pub vault: Vault,
-    _lock: File,
-}
-
-impl Office {
-    /// Opens it, beside a node that runs or not.
-    pub fn open(data: &Path, unlock: &Unlock) -> Result<Office, SetupError> {
-        let path = data.join("org");
-        if !path.exists() {
-            return Err(DeskError::NoOrganisation.into());
-        }
-        let lock = data.join("org.lock");
-        let io = |error: std::io::Error| SetupError::Io {
-            path: lock.clone(),
-            kind: error.kind(),
-        };
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).mode(0o600);
-        let file = file.open(&lock).map_err(io)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| SetupError::OfficeInUse)?;
-        let vault = Vault::open(&path, unlock)?;
-        Ok(Office { vault, _lock: file })
-    }
 }
 
 #[cfg(test)]

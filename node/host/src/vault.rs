@@ -48,6 +48,7 @@ const CHECK: usize = 8;
 const NONCE: usize = 24;
 
 /// What opens a vault.
+#[derive(Clone)]
 pub enum Unlock {
     /// A passphrase or PIN, through Argon2id.
     Passphrase(Zeroizing<String>),

@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
 
 use super::node::Node;
 use super::transcript::Place;
@@ -103,11 +102,12 @@ pub(super) fn follow(
 async fn follow_node(place: Place, node: Node, told: mpsc::Sender<Happening>) {
     let mut last = None;
     loop {
-        let mut events = std::pin::pin!(node.events(last));
-        while let Some(event) = events.next().await {
-            last = Some(event.number);
-            if told.send(Happening::Event(place, Box::new(event))).await.is_err() {
-                return;
+        if let Ok(mut events) = node.events(last).await {
+            while let Some(Ok(event)) = events.next().await {
+                last = Some(event.number);
+                if told.send(Happening::Event(place, Box::new(event))).await.is_err() {
+                    return;
+                }
             }
         }
         tokio::time::sleep(AGAIN).await;

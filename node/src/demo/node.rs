@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use tokio_stream::Stream;
 
 use super::recording::{File, Recording};
 use crate::api::types::{
-    EntryInfo, EventInfo, Fault, FileData, Made, NewAck, NewAlert, NewEcg, NewNote, NewThread, NodeView,
-    Status, ThreadInfo,
+    EntryInfo, Fault, FileData, Made, NewAck, NewAlert, NewEcg, NewNote, NewThread, NodeView, Status,
+    ThreadInfo,
 };
-use crate::client::Client;
+use crate::client::{Client, EventStream};
 
 /// The class of everything that must not wait.
 const ALARM: &str = "alarm";
@@ -31,11 +30,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Through the socket in a data folder.
-    pub(super) fn at(socket: &Path) -> Node {
-        Node {
-            client: Client::connect(socket),
-        }
+    /// Through the socket in a data folder, once a node listens there.
+    pub(super) fn at(socket: &Path) -> Result<Node, Fault> {
+        let client = Client::connect(socket)?;
+        Ok(Node { client })
     }
 
     /// The device and its links.
@@ -133,8 +131,8 @@ impl Node {
     }
 
     /// Everything that it tells, from the event after this one on.
-    pub(super) fn events(&self, after: Option<u64>) -> impl Stream<Item = EventInfo> + Send + use<> {
-        self.client.events(after)
+    pub(super) async fn events(&self, after: Option<u64>) -> Result<EventStream, Fault> {
+        within(self.client.events(after)).await
     }
 }
 

@@ -203,6 +203,11 @@ impl<'a> Desk<'a> {
         &self.register.enrolled
     }
 
+    /// Organisations that it trusts.
+    pub fn partners(&self) -> &[OrgCard] {
+        &self.register.partners
+    }
+
     /// Relays that invites and grants name.
     pub fn relays(&self) -> &[Place] {
         &self.register.relays

@@ -1,6 +1,8 @@
 use super::*;
-use crate::org::desk::{Desk, Offer};
+use crate::office::{Office, OfficeError};
+use crate::org::desk::Offer;
 use aidmesh_core::directory::Role;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 fn unlock() -> Unlock {
@@ -30,22 +32,18 @@ async fn a_device_is_founded_another_one_joins_and_both_run() {
     found(&north, &unlock(), &founding()).await.unwrap();
     let again = found(&north, &unlock(), &founding()).await;
     assert!(matches!(again, Err(SetupError::Desk(DeskError::Exists))));
-    let cards = Device::open(&north.data, &north.state, &unlock())
-        .unwrap()
-        .identity()
-        .own_cards
-        .clone();
     let mut office = Office::open(&north.data, &unlock()).unwrap();
     assert!(matches!(
         Office::open(&north.data, &unlock()),
-        Err(SetupError::OfficeInUse)
+        Err(OfficeError::InUse)
     ));
     let offer = Offer {
         roles: Roles::of(&[Role::Paramedic]),
         desk: None,
         valid_min: 60,
     };
-    let mut desk = Desk::open(&mut office.vault).unwrap();
+    let cards = vec![office.own_card().unwrap().unwrap()];
+    let mut desk = office.desk().unwrap();
     let invite = desk.invite(&offer, now_min()).unwrap();
     let holder = Name::new("Medic A").unwrap();
     let first = ask(&unit, &unlock(), &invite, holder.clone(), None).unwrap();
@@ -55,6 +53,7 @@ async fn a_device_is_founded_another_one_joins_and_both_run() {
     let approved = desk.approve(&first.request, &cards, now_min()).unwrap();
     let identity = take(&unit, &unlock(), &approved.grant).unwrap();
     assert_eq!(identity.cards, cards);
+    drop(office);
     for place in [&north, &unit] {
         let device = Device::open(&place.data, &place.state, &unlock()).unwrap();
         assert_eq!(device.restored(), None);
