@@ -261,4 +261,4 @@ fn is_so_already(why: &NodeError) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -314,3 +314,10 @@ pub struct Fault {
     /// What to do next.
     pub next: String,
 }
+
+/// Answer to `POST /v1/org/reload`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Anything was new.
+    pub changed: bool,
+}

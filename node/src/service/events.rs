@@ -169,7 +169,12 @@ fn without_details(told: Told) -> Option<EventInfo> {
 }
 
 /// The event for people; `None` if it is hidden or only for the log.
-fn info(look: &Look<'_>, number: u64, at_ms: u64, event: Event) -> Result<Option<EventInfo>, Failure> {
+pub(super) fn info(
+    look: &Look<'_>,
+    number: u64,
+    at_ms: u64,
+    event: Event,
+) -> Result<Option<EventInfo>, Failure> {
     let Some((name, thread, entry)) = place(&event) else {
         return Ok(None);
     };

@@ -56,7 +56,7 @@ pub fn body_too_large(bytes: usize) -> Failure {
 }
 
 /// A value that is not one of those that exist.
-pub fn unknown_word(what: &str, known: &[&str]) -> Failure {
+pub(super) fn unknown_word(what: &str, known: &[&str]) -> Failure {
     senseless(format_args!("{what} is one of: {}", known.join(", ")))
 }
 
@@ -73,7 +73,7 @@ pub fn not_found(what: &str, known: &[String]) -> Failure {
 }
 
 /// Several are called so.
-pub fn ambiguous(candidates: &[String]) -> Failure {
+pub(super) fn ambiguous(candidates: &[String]) -> Failure {
     particular(409, "AM-USE-03", candidates.join(", "))
 }
 
@@ -83,22 +83,22 @@ pub fn unfit(how: impl Display) -> Failure {
 }
 
 /// No role of that device may be added by this one.
-pub fn role_forbids(how: impl Display) -> Failure {
+pub(super) fn role_forbids(how: impl Display) -> Failure {
     particular(403, "AM-THREAD-01", how)
 }
 
 /// It is so already.
-pub fn no_change(how: impl Display) -> Failure {
+pub(super) fn no_change(how: impl Display) -> Failure {
     particular(409, "AM-THREAD-02", how)
 }
 
 /// An act on an entry that was written on this device.
-pub fn own_entry() -> Failure {
+pub(super) fn own_entry() -> Failure {
     particular(409, "AM-THREAD-02", "it was written on this device")
 }
 
 /// Only its author's device follows who has an entry.
-pub fn not_followed() -> Failure {
+pub(super) fn not_followed() -> Failure {
     let mut failure = failure(403, "AM-THREAD-04");
     failure.fault.means = "Only the device that wrote an entry knows who has it.".into();
     failure.fault.next = "See what arrived here with: aidmesh inbox".into();
@@ -106,12 +106,12 @@ pub fn not_followed() -> Failure {
 }
 
 /// No card of the device is here.
-pub fn no_card(person: &str) -> Failure {
+pub(super) fn no_card(person: &str) -> Failure {
     particular(404, "AM-ORG-13", person)
 }
 
 /// A file of an original that did not arrive yet.
-pub fn incomplete(held: u32, total: u32) -> Failure {
+pub(super) fn incomplete(held: u32, total: u32) -> Failure {
     particular(
         409,
         "AM-NODE-05",
@@ -120,7 +120,7 @@ pub fn incomplete(held: u32, total: u32) -> Failure {
 }
 
 /// The store could not be read.
-pub fn unreadable(why: &ReadError) -> Failure {
+pub(super) fn unreadable(why: &ReadError) -> Failure {
     particular(503, "AM-STORE-05", why)
 }
 
@@ -130,7 +130,7 @@ pub fn inside(how: impl Display) -> Failure {
 }
 
 /// The node did not do it.
-pub fn node(why: NodeError) -> Failure {
+pub(super) fn node(why: NodeError) -> Failure {
     match why {
         NodeError::Refused(why) => command(&why),
         NodeError::CannotSave => failure(503, "AM-STORE-02"),
@@ -159,7 +159,7 @@ fn command(why: &CommandError) -> Failure {
 }
 
 /// The files are no ECG that can be sent.
-pub fn no_ecg(why: &ImportError) -> Failure {
+pub(super) fn no_ecg(why: &ImportError) -> Failure {
     let code = match why {
         ImportError::NoFiles | ImportError::UnknownFormat => "AM-ECG-01",
         ImportError::MissingFile(_) => "AM-ECG-02",
@@ -171,6 +171,6 @@ pub fn no_ecg(why: &ImportError) -> Failure {
 }
 
 /// An ECG of more files or bytes than an entry takes.
-pub fn ecg_too_large(how: impl Display) -> Failure {
+pub(super) fn ecg_too_large(how: impl Display) -> Failure {
     particular(422, "AM-ECG-03", how)
 }

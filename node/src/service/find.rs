@@ -20,7 +20,7 @@ const TOLD_MAX: usize = 8;
 
 /// A person and the devices that are known by certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     /// Name in the certificates.
     pub name: String,
     /// Devices, ascending.
@@ -28,7 +28,7 @@ pub struct Found {
 }
 
 /// The thread of this id, beginning of an id (4 digits or more) or title.
-pub fn thread(look: &Look<'_>, name: &str) -> Result<(ThreadId, ThreadView), Failure> {
+pub(super) fn thread(look: &Look<'_>, name: &str) -> Result<(ThreadId, ThreadView), Failure> {
     let threads = look.threads();
     let lower = bounded(name)?.to_lowercase();
     let whole = threads.iter().position(|(id, _)| thread_id(*id) == lower);
@@ -58,7 +58,7 @@ pub fn thread(look: &Look<'_>, name: &str) -> Result<(ThreadId, ThreadView), Fai
 }
 
 /// The entry of this id, or of the beginning of one (4 characters or more).
-pub fn entry(look: &Look<'_>, name: &str) -> Result<(ThreadId, EntryRef), Failure> {
+pub(super) fn entry(look: &Look<'_>, name: &str) -> Result<(ThreadId, EntryRef), Failure> {
     let name = bounded(name)?.to_lowercase();
     let mut found = Vec::new();
     if name.len() >= PREFIX_MIN {
@@ -87,7 +87,7 @@ pub fn entry(look: &Look<'_>, name: &str) -> Result<(ThreadId, EntryRef), Failur
 }
 
 /// The person of this name, or whose device has this id (8 digits or more), among `certs`.
-pub fn person(certs: impl IntoIterator<Item = DeviceCert>, name: &str) -> Result<Found, Failure> {
+pub(super) fn person(certs: impl IntoIterator<Item = DeviceCert>, name: &str) -> Result<Found, Failure> {
     let lower = bounded(name)?.to_lowercase();
     let mut people: BTreeMap<Person, Found> = BTreeMap::new();
     for cert in certs {

@@ -12,7 +12,7 @@ use aidmesh_core::machine::EntryView;
 use aidmesh_ecg::digest;
 
 /// The text. `what`: of the alert that an act is about.
-pub fn text(view: &EntryView, what: Option<Emergency>) -> String {
+pub(super) fn text(view: &EntryView, what: Option<Emergency>) -> String {
     match &view.body {
         Body::Note(note) => note.text.clone(),
         Body::EcgSnapshot(ecg) => ecg_text(ecg),
@@ -41,7 +41,7 @@ pub fn text(view: &EntryView, what: Option<Emergency>) -> String {
 }
 
 /// The name of an emergency for programs.
-pub fn emergency_id(what: Emergency) -> &'static str {
+pub(super) fn emergency_id(what: Emergency) -> &'static str {
     match what {
         Emergency::Stemi => "stemi",
         Emergency::Stroke => "stroke",

@@ -9,7 +9,7 @@ use super::faults::{self, Failure};
 use super::when;
 use aidmesh_core::delivery::words::Names;
 use aidmesh_core::directory::DeviceCert;
-use aidmesh_core::id::{Dev, Key8, Org, Person, ThreadId};
+use aidmesh_core::id::{Key8, Org, Person, ThreadId};
 use aidmesh_core::machine::{EntryRef, EntryView, Machine, ThreadView};
 use aidmesh_core::store::Read;
 use aidmesh_core::time::Wall;
@@ -21,7 +21,7 @@ pub const DIRECTORY: &str = "@directory";
 
 /// What a look needs beside the machine.
 #[derive(Clone, Debug, Default)]
-pub struct Around {
+pub(super) struct Around {
     /// Now, by this device's clock.
     pub now: Wall,
     /// Relays by their keys.
@@ -30,7 +30,7 @@ pub struct Around {
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub struct Look<'a> {
+pub(super) struct Look<'a> {
     /// The machine.
     pub machine: &'a Machine,
     /// Its store.
@@ -41,7 +41,7 @@ pub struct Look<'a> {
 
 impl Look<'_> {
     /// A thread that people see.
-    pub fn thread(&self, id: ThreadId) -> Option<ThreadView> {
+    pub(super) fn thread(&self, id: ThreadId) -> Option<ThreadView> {
         // until its genesis is here nothing is known of it, not even whether it is one of people
         self.machine
             .view(id)
@@ -49,32 +49,25 @@ impl Look<'_> {
     }
 
     /// Threads that people see.
-    pub fn threads(&self) -> Vec<(ThreadId, ThreadView)> {
+    pub(super) fn threads(&self) -> Vec<(ThreadId, ThreadView)> {
         let all = self.machine.threads().into_iter();
         all.filter_map(|id| Some((id, self.thread(id)?))).collect()
     }
 
     /// An entry that is open here.
-    pub fn entry(&self, thread: ThreadId, at: EntryRef) -> Result<Option<EntryView>, Failure> {
+    pub(super) fn entry(&self, thread: ThreadId, at: EntryRef) -> Result<Option<EntryView>, Failure> {
         let read = self.machine.entry(self.store, thread, at);
         read.map_err(|why| faults::unreadable(&why))
     }
 
     /// This device.
-    pub fn own(&self) -> Result<DeviceCert, Failure> {
+    pub(super) fn own(&self) -> Result<DeviceCert, Failure> {
         let own = self.machine.certificate();
         own.ok_or_else(|| faults::inside("a member without a certificate"))
     }
 
-    /// A device's certificate: of the thread's member, or as the directory knows it.
-    pub fn cert(&self, view: &ThreadView, dev: Dev) -> Option<DeviceCert> {
-        let member = view.members.iter().find(|m| m.dev == dev);
-        let member = member.and_then(|m| m.cert.clone());
-        member.or_else(|| self.machine.directory().device(dev).cloned())
-    }
-
     /// A person's name; a short id if no certificate of the person is here.
-    pub fn person(&self, person: Person) -> String {
+    pub(super) fn person(&self, person: Person) -> String {
         let own = self.machine.certificate();
         let known = self.machine.directory().devices();
         let mut all = own.iter().chain(known).filter(|cert| cert.person == person);
@@ -98,14 +91,14 @@ impl Look<'_> {
     }
 
     /// An organisation's name; a short id if its card is not here.
-    pub fn organisation(&self, org: Org) -> String {
+    pub(super) fn organisation(&self, org: Org) -> String {
         let mut roots = self.machine.directory().roots();
         let root = roots.find(|(id, _)| **id == org);
         root.map_or_else(|| hex8(&org.0), |(_, card)| card.name.as_str().to_owned())
     }
 
     /// Gives `show` the names that words of delivery need.
-    pub fn with_names<R>(&self, show: impl FnOnce(&Names<'_>) -> R) -> R {
+    pub(super) fn with_names<R>(&self, show: impl FnOnce(&Names<'_>) -> R) -> R {
         show(&Names {
             time: &|at| when::clock(at, self.around.now),
             person: &|person| self.person(person),
@@ -118,16 +111,16 @@ impl Look<'_> {
 }
 
 /// The first 8 hex digits.
-pub fn hex8(id: &[u8]) -> String {
+pub(super) fn hex8(id: &[u8]) -> String {
     HEXLOWER.encode(id.get(..4).unwrap_or(id))
 }
 
 /// All hex digits of a thread.
-pub fn thread_id(thread: ThreadId) -> String {
+pub(super) fn thread_id(thread: ThreadId) -> String {
     HEXLOWER.encode(&thread.0)
 }
 
 /// `THREAD8-SLOT8-NUMBER`.
-pub fn entry_id(thread: ThreadId, at: EntryRef) -> String {
+pub(super) fn entry_id(thread: ThreadId, at: EntryRef) -> String {
     format!("{}-{}-{}", hex8(&thread.0), hex8(&at.slot.0), at.seq)
 }

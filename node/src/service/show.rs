@@ -20,10 +20,10 @@ use aidmesh_core::ranges::Log;
 use aidmesh_core::time::Wall;
 
 /// Schema of [`Status`].
-pub const STATUS: &str = "aidmesh.status/1";
+pub(super) const STATUS: &str = "aidmesh.status/1";
 
 /// A thread with its members.
-pub fn thread(look: &Look<'_>, id: ThreadId, view: &ThreadView) -> ThreadInfo {
+pub(super) fn thread(look: &Look<'_>, id: ThreadId, view: &ThreadView) -> ThreadInfo {
     let me = look.machine.certificate().map(|cert| cert.dev());
     let members = view.members.iter().map(|member| {
         let name = member.cert.as_ref().map(|cert| cert.name.as_str().to_owned());
@@ -51,12 +51,12 @@ fn count(n: usize) -> u32 {
 }
 
 /// Keys for members are entries of the machine, not of people.
-pub fn is_shown(head: &EntryHead) -> bool {
+pub(super) fn is_shown(head: &EntryHead) -> bool {
     head.kind != Kind::CtlKeys
 }
 
 /// Why a thread does not seal, in words.
-pub fn stopped(why: Stopped) -> &'static str {
+pub(super) fn stopped(why: Stopped) -> &'static str {
     match why {
         Stopped::Incomplete => "not all of its keys have arrived yet",
         Stopped::WaitingForFounder => "the creator's device has not made the next keys yet",
@@ -68,7 +68,7 @@ pub fn stopped(why: Stopped) -> &'static str {
 }
 
 /// What an entry is, for programs.
-pub fn kind(kind: Kind) -> String {
+pub(super) fn kind(kind: Kind) -> String {
     let known = match kind {
         Kind::Note => "note",
         Kind::EcgSnapshot => "ecg",
@@ -98,7 +98,7 @@ pub fn kind(kind: Kind) -> String {
 }
 
 /// An entry that is open here; `None` if it is not.
-pub fn entry(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Result<Option<EntryInfo>, Failure> {
+pub(super) fn entry(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Result<Option<EntryInfo>, Failure> {
     let (Some(head), Some(view)) = (look.machine.entry_head(thread, at), look.entry(thread, at)?) else {
         return Ok(None);
     };
@@ -215,7 +215,7 @@ fn marks(look: &Look<'_>, head: &EntryHead, view: &EntryView) -> Vec<String> {
 }
 
 /// Who has an own entry.
-pub fn status(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Result<Status, Failure> {
+pub(super) fn status(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Result<Status, Failure> {
     let head = look.machine.entry_head(thread, at);
     let head = head.ok_or_else(|| faults::not_found("no such entry", &[]))?;
     let tracker = look
@@ -237,7 +237,7 @@ pub fn status(look: &Look<'_>, thread: ThreadId, at: EntryRef) -> Result<Status,
 }
 
 /// The state at one recipient as an event told it at `at_ms`.
-pub fn told(
+pub(super) fn told(
     look: &Look<'_>,
     (thread, at): (ThreadId, EntryRef),
     dev: Dev,

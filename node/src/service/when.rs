@@ -6,7 +6,7 @@ use aidmesh_core::time::Wall;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Time of day; with its date if that is not today.
-pub fn clock(at: Wall, now: Wall) -> String {
+pub(super) fn clock(at: Wall, now: Wall) -> String {
     let (day, minute) = (at.0 / DAY_MS, at.0 % DAY_MS / 60_000);
     let time = format!("{:02}:{:02} UTC", minute / 60, minute % 60);
     match day == now.0 / DAY_MS {
