@@ -595,7 +595,8 @@ impl Mailbox {
         self.shelves.get(&handle)
     }
 
-    fn held(&self, handle: Handle, id: MsgId) -> Option<&Held> {
+    /// This very item, if it is held.
+    pub fn held(&self, handle: Handle, id: MsgId) -> Option<&Held> {
         let held = self.shelf(handle)?.items.get(&id)?;
         (!held.released).then_some(held)
     }

@@ -130,7 +130,7 @@ impl Machine {
         session
             .handed
             .retain(|h| now.since_ms(h.at) < 10 * RECEIPT_AFTER_MS);
-        let mut groups: BTreeMap<(Class, Handle), Vec<(Rank, ItemRef)>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Class, Handle), Vec<Owed>> = BTreeMap::new();
         let handed = |item: &ItemRef| {
             session
                 .handed
@@ -142,19 +142,22 @@ impl Machine {
         let mut taken: BTreeMap<ItemRef, ItemRef> = BTreeMap::new();
         taken.extend(session.handed.iter().map(|h| (h.item.place_of(), h.item)));
         for thread in self.threads.values() {
-            for (class, handle, rank, item) in owed_to_carrier(thread, peer, session) {
+            for (class, handle, owed) in owed_to_carrier(thread, peer, session) {
+                let item = owed.item;
                 if !waits(&item) && *taken.entry(item.place_of()).or_insert(item) == item {
-                    groups.entry((class, handle)).or_default().push((rank, item));
+                    groups.entry((class, handle)).or_default().push(owed);
                 }
             }
         }
         for (handle, id, class) in held {
             let item = ItemRef::Held { handle, id };
             if !waits(&item) && !session.signed_for.contains(&id) {
-                groups
-                    .entry((class, handle))
-                    .or_default()
-                    .push((Rank::Control, item));
+                let owed = Owed {
+                    rank: Rank::Control,
+                    item,
+                    named: false,
+                };
+                groups.entry((class, handle)).or_default().push(owed);
             }
         }
         for ((class, handle), mut items) in groups {
@@ -173,11 +176,11 @@ impl Machine {
         link: LinkId,
         class: Class,
         handle: Handle,
-        items: &[(Rank, ItemRef)],
+        items: &[Owed],
     ) -> Result<(), ReadError> {
         let mut ids = Vec::new();
         let mut handed = Vec::new();
-        for (_, item) in items {
+        for Owed { item, .. } in items {
             let Some(bytes) = self.read_item(store, *item)? else {
                 continue;
             };
@@ -210,8 +213,11 @@ impl Machine {
         session
             .queue
             .frame(class, Rank::Proof, Frame::Burst(burst.bytes().clone()).encode());
-        for (rank, item) in items {
-            session.queue.item(class, *rank, *item);
+        for owed in items {
+            match owed.named {
+                true => session.tried(owed.item, self.now.mono),
+                false => session.queue.item(class, owed.rank, owed.item),
+            }
         }
         session
             .handed
@@ -473,7 +479,7 @@ fn owed_to_carrier(
     thread: &Thread,
     peer: Key8,
     session: &super::session::Session,
-) -> Vec<(Class, Handle, Rank, ItemRef)> {
+) -> Vec<(Class, Handle, Owed)> {
     let signed = thread.relays.get(&peer);
     let mut out = Vec::new();
     for (key, item) in &thread.items {
@@ -496,7 +502,8 @@ fn owed_to_carrier(
             !shown
         };
         if owed {
-            out.push((item.class, item.handle, rank_of(log), item_of(thread, key)));
+            let owed = Owed::new(rank_of(log), item_of(thread, key), shown, session);
+            out.push((item.class, item.handle, owed));
         }
     }
     let Some(handle) = thread.handle_now() else {
@@ -512,7 +519,8 @@ fn owed_to_carrier(
         let there = shown.and_then(|b| b.0.get(&(object, layer)));
         let own = thread.is_own_object(object);
         for index in held.minus(covered) {
-            if !own && there.is_some_and(|c| c.contains(index)) || chunks >= CHUNKS_AT_ONCE {
+            let shown = there.is_some_and(|c| c.contains(index));
+            if !own && shown || chunks >= CHUNKS_AT_ONCE {
                 continue;
             }
             chunks += 1;
@@ -522,10 +530,28 @@ fn owed_to_carrier(
                 layer,
                 index,
             };
-            out.push((thread.chunk_class(object, layer), handle, Rank::Chunk, item));
+            let owed = Owed::new(Rank::Chunk, item, shown, session);
+            out.push((thread.chunk_class(object, layer), handle, owed));
         }
     }
     out
+}
+
+/// An item that a carrier has not signed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Owed {
+    rank: Rank,
+    item: ItemRef,
+    /// The carrier shows something at its place: the burst alone asks for its word. If no receipt comes it
+    /// is not this very item, and goes out whole.
+    named: bool,
+}
+
+impl Owed {
+    fn new(rank: Rank, item: ItemRef, shown: bool, session: &super::session::Session) -> Owed {
+        let named = shown && !session.tries.contains_key(&item);
+        Owed { rank, item, named }
+    }
 }
 
 fn item_of(thread: &Thread, key: &ItemKey) -> ItemRef {

@@ -82,6 +82,9 @@ impl Machine {
         };
         if let Some(session) = self.sessions.get_mut(&link) {
             session.due_have(self.now.mono, HAVE_AFTER_MS);
+            if let Some(opened) = session.boxes.get_mut(&envelope.handle) {
+                opened.view.brought(envelope.place);
+            }
         }
         let owner = self
             .threads
@@ -202,7 +205,7 @@ impl Machine {
                 if let Some(session) = self.sessions.get_mut(&link) {
                     session.announced.remove(&whole.id);
                 }
-                self.owe_receipt(link, envelope, whole.id);
+                self.owe_receipt(link, envelope.handle, (envelope.class, envelope.place), whole.id);
                 if verdict == Verdict::Stored {
                     self.tx.effects.push(Effect::Push(envelope.handle, link));
                 }
@@ -217,19 +220,30 @@ impl Machine {
     }
 
     /// The item was kept: urgent ones are signed for at once, others together a little later.
-    fn owe_receipt(&mut self, link: LinkId, envelope: &Envelope, id: MsgId) {
+    fn owe_receipt(&mut self, link: LinkId, handle: Handle, (class, place): (Class, Place), id: MsgId) {
         let Some(session) = self.sessions.get_mut(&link) else {
             return;
         };
         session
             .unsigned
-            .entry(envelope.handle)
+            .entry(handle)
             .or_default()
-            .push((id, envelope.place));
+            .push((id, place));
         let at = self.now.mono.plus_ms(RECEIPT_AFTER_MS);
         session.receipt_due = Some(session.receipt_due.map_or(at, |due| due.min(at)));
-        if envelope.class <= Class::Clinical {
+        if class <= Class::Clinical {
             self.sign_receipts(link);
+        }
+    }
+
+    /// What a burst names and is held already is signed for at once: its sender need not send it again to
+    /// get a receipt that was lost on the way.
+    fn sign_for_held(&mut self, link: LinkId, burst: &Burst) {
+        let Some(handle) = burst.handle() else { return };
+        let held = burst.items.iter().filter_map(|id| self.mailbox.held(handle, *id));
+        let held: Vec<_> = held.map(|held| ((held.class, held.place), held.id)).collect();
+        for (what, id) in held {
+            self.owe_receipt(link, handle, what, id);
         }
     }
 
@@ -285,6 +299,7 @@ impl Machine {
         for id in &burst.items {
             session.announced.insert(*id, burst.clone());
         }
+        self.sign_for_held(link, &burst);
     }
 
     /// A carrier or relay signed for items that this device handed to it.

@@ -134,6 +134,22 @@ impl PeerView {
         self.exact &= kept == whole;
     }
 
+    /// The peer sent this item itself, so it holds it, though its last HAVE is older.
+    pub fn brought(&mut self, place: Place) {
+        let Some(have) = &mut self.held else { return };
+        match place {
+            Place::Log { slot, log, seq } => {
+                have.ranges.insert(slot, log, seq);
+            }
+            Place::Chunk { object, layer, index } => {
+                let blobs = have.blobs.get_or_insert_default();
+                blobs.insert(object, layer, limits::CHUNKS_PER_LAYER, index);
+            }
+            Place::Inbox => {}
+        }
+        self.bound();
+    }
+
     /// Notes that an item went out.
     pub fn sent(&mut self, place: Place, now: Instant) {
         if self.sent.len() == limits::SENT_MARKS {
