@@ -485,3 +485,58 @@ async fn closing_ends_streams_and_takes_the_socket_away() {
     let view: NodeView = client.get("/v1/node").await.unwrap();
     assert_eq!(view.person, "Medic A", "it still says who it is");
 }
+
+const PAGE: &str = include_str!("../../../docs/reference/api.md");
+
+#[tokio::test]
+async fn every_route_of_the_reference_is_served() {
+    let medic = Served::over(Running::member(MEDIC).await);
+    let quoted = PAGE.split('`').skip(1).step_by(2);
+    let routes = quoted.filter(|text| {
+        let methods = ["GET /", "POST /", "DELETE /"];
+        methods.iter().any(|method| text.starts_with(method))
+    });
+    let routes: std::collections::BTreeSet<&str> = routes.collect();
+    assert_eq!(routes.len(), 20, "{routes:?}");
+    for route in routes.into_iter().filter(|route| !route.ends_with("/events")) {
+        let path = route
+            .replace("{id}", "nothing")
+            .replace("{person}", "nobody")
+            .replace("{n}", "0");
+        let mut stream = UnixStream::connect(medic.socket()).await.unwrap();
+        let request = format!("{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        for none in ["the API has no such path", "does not take this method"] {
+            assert!(!answer.contains(none), "{route}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_reference_have_the_fields_of_the_types() {
+    let fences: Vec<&str> = PAGE.split("```json\n").skip(1).collect();
+    let examples = fences.iter().map(|rest| rest.split("```").next().unwrap());
+    let [ecg, status, event, error] = <[&str; 4]>::try_from(examples.collect::<Vec<_>>()).unwrap();
+    let same = |text: &str, read: Value| {
+        assert_eq!(read, serde_json::from_str::<Value>(text).unwrap(), "{text}");
+    };
+    let value = |read: Result<Value, serde_json::Error>| read.unwrap();
+    same(
+        ecg,
+        value(serde_json::from_str::<NewEcg>(ecg).and_then(serde_json::to_value)),
+    );
+    same(
+        status,
+        value(serde_json::from_str::<Status>(status).and_then(serde_json::to_value)),
+    );
+    same(
+        event,
+        value(serde_json::from_str::<EventInfo>(event).and_then(serde_json::to_value)),
+    );
+    let error: Value = serde_json::from_str(error).unwrap();
+    let fault: Fault = serde_json::from_value(error["error"].clone()).unwrap();
+    let known = crate::fault::known(&fault.code).unwrap();
+    assert_eq!((&*fault.means, &*fault.next), (known.means, known.next));
+}

@@ -10,7 +10,7 @@ use std::sync::Weak;
 
 /// What a service asks of the files.
 pub trait Outside: Send + Sync {
-    /// Reads what was done in the organisation's files meanwhile and tells the node. Whether anything was new.
+    /// Reads what was done in the files of the organisation and tells the node. Whether anything was new.
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<bool, Failure>> + Send + '_>>;
     /// The newest card that this device hands out, if it has one.
     fn own_card(&self) -> Option<Card>;
