@@ -335,7 +335,7 @@ impl Running {
     }
 
     /// A card for others, if there is none or the last one is old.
-    async fn make_card(&self, handle: &Handle) -> Result<(), DeviceError> {
+    pub(crate) async fn make_card(&self, handle: &Handle) -> Result<(), DeviceError> {
         let now = crate::org::now_min();
         let made = {
             let kept = self.kept();

@@ -94,7 +94,12 @@ impl Fault {
 
     /// One line: code, what happened, what to do next.
     pub fn line(&self) -> String {
-        format!("{}: {}. {}", self.code, self.what, self.next)
+        let stop = if self.what.ends_with(['.', '?', '!']) {
+            ""
+        } else {
+            "."
+        };
+        format!("{}: {}{stop} {}", self.code, self.what, self.next)
     }
 }
 

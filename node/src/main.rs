@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `aidmesh`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    aidmesh::cli::main()
+}

@@ -19,6 +19,7 @@
 pub mod desk;
 pub mod identity;
 pub mod join;
+pub mod online;
 pub mod register;
 pub mod text;
 

@@ -10,6 +10,7 @@
 //!   logs name keys by 8 hex digits.
 //! * No early data, no congestion controller of our own, no fall-back to TCP in this version.
 
+pub mod ask;
 mod attempt;
 mod client;
 mod closing;

@@ -59,6 +59,11 @@ impl EventStream {
         }
     }
 
+    /// Whether nothing follows.
+    pub fn ended(&self) -> bool {
+        self.body.is_none()
+    }
+
     /// The number to follow on from, in a new stream.
     pub fn last(&self) -> Option<u64> {
         self.last

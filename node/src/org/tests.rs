@@ -16,15 +16,15 @@ use aidmesh_core::time::{Instant, Now, Wall};
 use aidmesh_host::vault::Unlock;
 use std::collections::BTreeMap;
 
-const NOW: u32 = 29_000_000;
+pub(super) const NOW: u32 = 29_000_000;
 const DAY: u32 = 24 * 60;
 
 /// A safe whose disk can be full.
 #[derive(Default)]
-struct Drawer {
+pub(super) struct Drawer {
     now: BTreeMap<String, Zeroizing<Vec<u8>>>,
     disk: BTreeMap<String, Zeroizing<Vec<u8>>>,
-    full: bool,
+    pub(super) full: bool,
 }
 
 impl Safe for Drawer {
@@ -49,7 +49,7 @@ impl Safe for Drawer {
     }
 }
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -58,11 +58,11 @@ fn place(n: u8) -> Place {
 }
 
 /// An organisation with its administrator's device and that device's card.
-struct House {
-    org: Drawer,
-    own: Drawer,
+pub(super) struct House {
+    pub(super) org: Drawer,
+    pub(super) own: Drawer,
     root_words: Zeroizing<String>,
-    cards: Vec<Card>,
+    pub(super) cards: Vec<Card>,
 }
 
 fn founding(organisation: &str) -> Founding {
@@ -73,7 +73,7 @@ fn founding(organisation: &str) -> Founding {
     }
 }
 
-fn house(organisation: &str) -> House {
+pub(super) fn house(organisation: &str) -> House {
     let (mut org, mut own) = (Drawer::default(), Drawer::default());
     let founded = desk::create(&mut org, &mut own, &founding(organisation), NOW).unwrap();
     let file = IdentityFile::load(&own).unwrap().unwrap();
@@ -94,7 +94,7 @@ fn offer(roles: &[Role]) -> Offer {
 }
 
 impl House {
-    fn desk(&mut self) -> Desk<'_> {
+    pub(super) fn desk(&mut self) -> Desk<'_> {
         Desk::open(&mut self.org).unwrap()
     }
 
@@ -102,7 +102,7 @@ impl House {
         self.desk().invite(&offer(roles), NOW).unwrap()
     }
 
-    fn approve(&mut self, request: &[u8]) -> Result<Approved, DeskError> {
+    pub(super) fn approve(&mut self, request: &[u8]) -> Result<Approved, DeskError> {
         let cards = self.cards.clone();
         self.desk().approve(request, &cards, NOW)
     }
@@ -116,7 +116,7 @@ impl House {
     }
 }
 
-fn ask(own: &mut Drawer, invite: &Invite, holder: &str) -> Asked {
+pub(super) fn ask(own: &mut Drawer, invite: &Invite, holder: &str) -> Asked {
     join::request(own, invite, name(holder), None, NOW).unwrap()
 }
 

@@ -271,10 +271,12 @@ pub fn tier(role: Role, kind: ThreadKind, same_org: bool, custody: bool) -> Opti
     })
 }
 
-/// Whether a member in role `adder` may add a device in role `added`.
+/// Whether a member in role `adder` may add a device in role `added`. A conversation is nobody's care, so
+/// whoever may be a member of it may be added by any other.
 pub fn may_add(adder: Role, kind: ThreadKind, added: Role) -> bool {
     let rows = (of(adder), of(added));
-    rows.0.tier.is_some() && tier(added, kind, true, false).is_some() && rows.0.add.contains(added)
+    let listed = kind == ThreadKind::Conversation || rows.0.add.contains(added);
+    rows.0.tier.is_some() && tier(added, kind, true, false).is_some() && listed
 }
 
 /// One of the two sides of a removal.

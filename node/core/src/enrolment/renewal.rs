@@ -1,7 +1,8 @@
 //! New certificates for the keys of an enrolled device.
 //!
 //! ```text
-//! renewal  1 | len, device certificate | len, routing certificate | n, n x (len, administrator's certificate)
+//! renewal  1 | len, device certificate | len, routing certificate
+//!          | n, n x (len, administrator's certificate)
 //! ```
 //!
 //! It needs no secret: the device believes certificates of its own keys by their signatures, and
