@@ -16,30 +16,31 @@
 //!
 //! Not here: bytes of HTTP, sockets, who may ask.
 
+mod directory;
 mod ecg;
 mod events;
 mod faults;
 mod find;
 mod lines;
 mod look;
+mod outside;
 mod say;
 mod show;
 mod threads;
 mod when;
 
 use crate::api::types::{NodeView, PersonInfo, RelayView};
+use crate::device::Running;
 use crate::fault;
 use aidmesh_core::directory::{DeviceCert, What};
 use aidmesh_core::group::mls::Suite;
 use aidmesh_core::id::Key8;
-use aidmesh_core::machine::command::{Card, Command, Made};
+use aidmesh_core::machine::command::{Command, Made};
 use aidmesh_core::time::Wall;
 use aidmesh_host::clock;
 use aidmesh_host::node::{Handle, NodeError};
 use aidmesh_host::uplink::{PathState, State};
 use data_encoding::HEXLOWER;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -48,6 +49,7 @@ pub use events::News;
 pub use faults::{Failure, body_too_large, inside, no_such_path, not_found, senseless, unfit, wrong_method};
 pub use find::NAME_BYTES_MAX;
 pub use look::DIRECTORY;
+pub use outside::Outside;
 pub use say::FileOut;
 
 use look::{Around, Look};
@@ -55,22 +57,14 @@ use look::{Around, Look};
 /// Suite of every thread that people found.
 const SUITE: Suite = Suite::XWing;
 
-/// What lies outside the machine: the files of the organisation on this device.
-pub trait Office: Send + Sync {
-    /// Reads the files anew and tells the node what they say. Whether anything was new.
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<bool, Failure>> + Send + '_>>;
-    /// The newest card that this device hands out, if it has one.
-    fn own_card(&self) -> Option<Card>;
-}
-
 /// What a service is made of.
 pub struct Setup {
     /// The node.
     pub handle: Handle,
     /// The ways to its relays.
     pub paths: watch::Receiver<Vec<PathState>>,
-    /// Files of the organisation.
-    pub office: Arc<dyn Office>,
+    /// Files of the device and its organisation.
+    pub outside: Arc<dyn Outside>,
 }
 
 /// See the module. Cheap to clone.
@@ -82,7 +76,7 @@ pub struct Service {
 struct Inner {
     handle: Handle,
     paths: watch::Receiver<Vec<PathState>>,
-    office: Arc<dyn Office>,
+    outside: Arc<dyn Outside>,
     /// Who this device is, for the times when its store does not open.
     who: Mutex<Option<Who>>,
 }
@@ -102,17 +96,31 @@ impl Service {
         let Setup {
             handle,
             paths,
-            office,
+            outside,
         } = setup;
         let who = Mutex::new(None);
         Service {
             inner: Arc::new(Inner {
                 handle,
                 paths,
-                office,
+                outside,
                 who,
             }),
         }
+    }
+
+    /// A service over a device that runs. It does not keep the device from being stopped.
+    pub fn of(running: &Arc<Running>) -> Service {
+        Service::new(Setup {
+            handle: running.handle(),
+            paths: running.paths(),
+            outside: Arc::new(Arc::downgrade(running)),
+        })
+    }
+
+    /// Keeps cards of devices going round until the node stops. To be spawned once.
+    pub async fn keep_directory(self) {
+        directory::run(self).await;
     }
 
     /// This device and its links.
@@ -176,7 +184,7 @@ impl Service {
 
     /// Reads the files of the organisation anew. Whether anything was new.
     pub async fn reload(&self) -> Result<bool, Failure> {
-        self.inner.office.reload().await
+        self.inner.outside.reload().await
     }
 
     /// Looks at the machine between two inputs.

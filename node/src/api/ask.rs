@@ -4,14 +4,17 @@ use crate::api::BODY_BYTES_MAX;
 use crate::api::types::Fault;
 use crate::service::{self, Failure, NAME_BYTES_MAX};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Longest body that is read to its end, to be refused.
+const DRAINED_MAX: usize = 8 * BODY_BYTES_MAX;
 
 #[derive(Serialize)]
 struct Wrapped {
@@ -91,18 +94,34 @@ pub(super) struct Body<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|why| match why {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                service::body_too_large(BODY_BYTES_MAX)
-            }
-            why => service::senseless(why.body_text()),
-        })?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let bytes = collected(request.into_body()).await?;
         // an empty body is an object without fields
         let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
         let body = serde_json::from_slice(bytes).map_err(|why| not_json(&why))?;
         Ok(Body(body))
+    }
+}
+
+/// All of a body. What is too long is read to its end and thrown away, since who still writes does not hear
+/// an answer; but not for ever.
+async fn collected(mut body: axum::body::Body) -> Result<BytesMut, Failure> {
+    let (mut held, mut bytes) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| service::senseless("the body ended in the middle"))?;
+        let data = frame.into_data().unwrap_or_default();
+        bytes = bytes.saturating_add(data.len());
+        if bytes <= BODY_BYTES_MAX {
+            held.extend_from_slice(&data);
+        } else if bytes > DRAINED_MAX {
+            break;
+        } else {
+            held = BytesMut::new();
+        }
+    }
+    match bytes <= BODY_BYTES_MAX {
+        true => Ok(held),
+        false => Err(service::body_too_large(BODY_BYTES_MAX)),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The routes: each reads what a request brings and asks the service.
 
-use super::BODY_BYTES_MAX;
 use super::ask::{Body, Names, Params};
 use super::events::events;
 use super::types::{
@@ -8,7 +7,7 @@ use super::types::{
     Status, ThreadInfo, Whom,
 };
 use crate::service::{self, Failure, Service};
-use axum::extract::{DefaultBodyLimit, FromRef, State};
+use axum::extract::{FromRef, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -57,7 +56,6 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/entries/{id}/status", get(status))
         .fallback(|| async { service::no_such_path() })
         .method_not_allowed_fallback(|| async { service::wrong_method() })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
 }
 

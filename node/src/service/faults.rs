@@ -119,6 +119,11 @@ pub(super) fn incomplete(held: u32, total: u32) -> Failure {
     )
 }
 
+/// Files of the organisation could not be taken up.
+pub(super) fn not_read(how: impl Display) -> Failure {
+    particular(500, "AM-ORG-02", how)
+}
+
 /// The store could not be read.
 pub(super) fn unreadable(why: &ReadError) -> Failure {
     particular(503, "AM-STORE-05", why)

@@ -1,6 +1,7 @@
 //! What is shown and what names mean, on machines on a table.
 
 pub(crate) mod cast;
+pub(crate) mod nodes;
 mod table;
 
 use super::look::{entry_id, hex8, thread_id};
@@ -310,12 +311,8 @@ fn hidden_threads_tell_nothing() {
     assert_eq!(info(arrived(seen)).unwrap().layer.as_deref(), Some("original"));
     let listed = table.look(medic, |look| look.threads());
     assert_eq!(listed.len(), 1);
-    assert_eq!(
-        table
-            .look(medic, |look| find::entry(look, &entry_id(hidden, entry)))
-            .is_err(),
-        true
-    );
+    let found = table.look(medic, |look| find::entry(look, &entry_id(hidden, entry)));
+    assert_eq!(found.unwrap_err().status, 404);
 }
 
 #[test]

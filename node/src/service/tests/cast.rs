@@ -15,6 +15,8 @@ pub(crate) struct Device {
     pub(crate) name: &'static str,
     pub(crate) person: u8,
     pub(crate) role: Option<Role>,
+    /// It is an administrator's too.
+    pub(crate) administrator: bool,
 }
 
 pub(crate) const MEDIC: Device = member(1, "Medic A", Role::Paramedic);
@@ -25,6 +27,7 @@ pub(crate) const RELAY: Device = Device {
     name: "North-1",
     person: 3,
     role: None,
+    administrator: false,
 };
 
 pub(crate) const fn member(n: u8, name: &'static str, role: Role) -> Device {
@@ -33,6 +36,7 @@ pub(crate) const fn member(n: u8, name: &'static str, role: Role) -> Device {
         name,
         person: n,
         role: Some(role),
+        administrator: false,
     }
 }
 
@@ -52,7 +56,7 @@ fn window(wall_ms: u64) -> Window {
     let minute = u32::try_from(wall_ms / 60_000).unwrap();
     Window {
         not_before_min: minute - 10,
-        not_after_min: minute + 10 * 24 * 60,
+        not_after_min: minute + 10 * 24 * 60 + 30,
     }
 }
 
@@ -91,7 +95,10 @@ impl Device {
                 seal_key: [self.n; 32],
                 inbox_key: inbox.public(),
                 person: self.person(),
-                roles: Roles::of(&[role]),
+                roles: match self.administrator {
+                    true => Roles::of(&[role, Role::ItAdmin]),
+                    false => Roles::of(&[role]),
+                },
                 window,
                 issuer,
                 name: Name::new(self.name).unwrap(),
