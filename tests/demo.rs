@@ -34,8 +34,8 @@ pub(crate) fn tests() -> Vec<Test> {
             let expected = std::fs::read_to_string(project().join("tests/demo/expected.txt"))?;
             let masked = aidmesh::demo::transcript::masked(&printed);
             let timed = printed.lines().any(|line| {
-                let late = |gate: &&str| line.starts_with(&format!("RESULT   FAILED at {gate}:"));
-                TIMED.iter().any(|gate| late(&gate))
+                let late = |gate: &str| line.starts_with(&format!("RESULT   FAILED at {gate}:"));
+                TIMED.iter().any(|gate| late(gate))
             });
             match timed {
                 // only the last lines differ then, and the gates are judged elsewhere

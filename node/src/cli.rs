@@ -31,12 +31,12 @@ pub mod write;
 use crate::api::types::Fault;
 use crate::client::{Client, socket_in};
 use crate::fault::{self, Exit};
+use aidmesh_host::node::Hooks;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use screen::Screen;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 use wait::Goal;
 
@@ -90,6 +90,13 @@ pub struct Everywhere {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum What {
+    /// Make this device's folder: found an organisation, or join one.
+    Init(init::Init),
+    /// Run this device, until Ctrl-C.
+    Run(run::Run),
+    /// The desk of an organisation: let devices in, trust, revoke.
+    #[command(subcommand)]
+    Org(org::Org),
     /// Threads: a patient's team, an incident, a hotline.
     #[command(subcommand)]
     Thread(thread::Thread),
@@ -115,6 +122,12 @@ pub enum What {
     /// Settings of this device.
     #[command(subcommand)]
     Config(config::Config),
+    /// Play the whole promise with three processes on this machine; fails if any part of it does not hold.
+    #[command(after_help = "Examples:\n  \
+        aidmesh demo\n  \
+        aidmesh demo --ecg ecg.dcm --exit\n  \
+        aidmesh demo --kill relay --json --exit")]
+    Demo(crate::demo::Flags),
     /// Completions for a shell.
     Completions(completions::Completions),
 }
@@ -143,24 +156,18 @@ impl Context {
     }
 }
 
-/// The program, with the arguments of this process.
-pub fn main() -> ExitCode {
-    let exit = main_from(std::env::args_os());
-    ExitCode::from(exit as u8)
-}
-
-/// The program, with these arguments; the first is its name.
-pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+/// The command line, with these arguments; the first is the program's name.
+pub fn main_from(arguments: impl IntoIterator<Item = OsString>, hooks: Hooks) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let screen = Screen::standard(arguments.iter().any(|word| word == "--json"));
     match Cli::try_parse_from(&arguments) {
-        Ok(cli) => perform(cli, screen),
+        Ok(cli) => perform(cli, screen, hooks),
         Err(why) => not_understood(&why, screen),
     }
 }
 
 /// Does what was said and gives the exit code.
-pub fn perform(cli: Cli, mut screen: Screen) -> Exit {
+pub fn perform(cli: Cli, mut screen: Screen, hooks: Hooks) -> Exit {
     let Some(data) = data_folder(cli.all.data.as_deref(), &|name| std::env::var_os(name)) else {
         let fault = fault::with("AM-STORE-01", "no home folder; say where with --data DIR");
         screen.fault(&fault);
@@ -174,7 +181,7 @@ pub fn perform(cli: Cli, mut screen: Screen) -> Exit {
         passphrase_file: cli.all.passphrase_file.clone(),
     };
     tell_more(cli.all.verbose);
-    let done = waits_for_nothing(&cli).map_or_else(|| act(cli.what, &mut context), Err);
+    let done = waits_for_nothing(&cli).map_or_else(|| act(cli.what, &mut context, hooks), Err);
     match done {
         Ok(exit) if context.screen.told() => exit,
         Ok(_) => Exit::Failed,
@@ -185,7 +192,7 @@ pub fn perform(cli: Cli, mut screen: Screen) -> Exit {
     }
 }
 
-fn act(what: What, context: &mut Context) -> Result<Exit, Fault> {
+fn act(what: What, context: &mut Context, hooks: Hooks) -> Result<Exit, Fault> {
     // commands that need no node
     match what {
         What::Ecg(ecg::Ecg::Info(info)) => return info.act(context),
@@ -199,6 +206,10 @@ fn act(what: What, context: &mut Context) -> Result<Exit, Fault> {
     let runtime = runtime.map_err(|why| fault::with("AM-USE-07", why))?;
     runtime.block_on(async {
         match what {
+            What::Init(init) => init.act(context).await,
+            What::Run(run) => run.act(context, hooks).await,
+            What::Org(org) => org.act(context).await,
+            What::Demo(flags) => Ok(play(flags, context.screen.json(), hooks).await),
             What::Thread(thread) => thread.act(context).await,
             What::Send(send) => send.act(context).await,
             What::Ecg(ecg::Ecg::Send(send)) => send.act(context).await,
@@ -211,6 +222,15 @@ fn act(what: What, context: &mut Context) -> Result<Exit, Fault> {
             _ => unreachable!("commands without a node were done above"),
         }
     })
+}
+
+async fn play(flags: crate::demo::Flags, json: bool, hooks: Hooks) -> Exit {
+    let flags = crate::demo::Flags { json, ..flags };
+    match crate::demo::run(flags, hooks, Box::new(std::io::stdout())).await {
+        0 => Exit::Fine,
+        130 => Exit::Interrupted,
+        _ => Exit::Failed,
+    }
 }
 
 /// `--wait` where nothing is sent would be silently without effect.

@@ -11,6 +11,7 @@
 //! What happened in particular may name files of this device's user. It never holds payload, keys or
 //! passphrases.
 
+mod causes;
 mod table;
 
 use crate::api::types::Fault;

@@ -1,5 +1,5 @@
 //! The program `aidmesh`; everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    aidmesh::cli::main()
+    aidmesh::main_from(std::env::args_os(), Default::default())
 }

@@ -4,6 +4,8 @@
 //! or finish joining with the grant that came back. The second prints a request and six words, and waits
 //! for nobody unless the invite names a desk that answers online.
 
+pub(super) mod act;
+
 use crate::config::Flags;
 use clap::{ArgGroup, Args};
 

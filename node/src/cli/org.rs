@@ -3,6 +3,8 @@
 //! Every command works on the data folder of an administrator alone; a node that runs there is told to read
 //! it again. Texts may be carried as text or as files, whichever a person gives.
 
+mod act;
+
 use clap::{Args, Subcommand};
 
 /// `org`.

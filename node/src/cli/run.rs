@@ -2,6 +2,8 @@
 //!
 //! It stays until SIGTERM or Ctrl-C, and says on its first line that it takes commands.
 
+mod act;
+
 use crate::config::Flags;
 use clap::Args;
 

@@ -224,11 +224,7 @@ impl Machine {
         let Some(session) = self.sessions.get_mut(&link) else {
             return;
         };
-        session
-            .unsigned
-            .entry(handle)
-            .or_default()
-            .push((id, place));
+        session.unsigned.entry(handle).or_default().push((id, place));
         let at = self.now.mono.plus_ms(RECEIPT_AFTER_MS);
         session.receipt_due = Some(session.receipt_due.map_or(at, |due| due.min(at)));
         if class <= Class::Clinical {
