@@ -128,97 +128,129 @@ async fn next(events: &mut EventStream) -> EventInfo {
     next.await.expect("an event comes").unwrap().unwrap()
 }
 
-#[tokio::test]
-async fn an_ecg_with_its_alert_is_sent_opened_acknowledged_and_taken_back() {
-    let (medic, doctor, _relay) = pair().await;
+/// Medic and doctor in a thread in which an ECG and its alert have arrived whole.
+struct Sent {
+    medic: Served,
+    doctor: Served,
+    _relay: Running,
+    ecg: String,
+    alert: String,
+    bytes: Vec<u8>,
+}
+
+async fn sent() -> Sent {
+    let (medic, doctor, relay) = pair().await;
     let thread = medic.found("7K2", &["Dr K"]).await.unwrap();
     let bytes = dicom();
     let new = ecg(&bytes, "alarm", "cardiologist");
     let made: Made = medic.client.post("/v1/threads/7k2/ecgs", &new).await.unwrap();
-    assert_eq!(made.thread.as_deref(), Some(&*thread));
+    assert_eq!(made.thread, Some(thread));
     let [ecg, alert] = <[String; 2]>::try_from(made.entries).unwrap();
-
     until("the ECG and the alert arrive", async || {
         doctor.inbox().await.len() == 2
     })
     .await;
-    let kinds: Vec<String> = doctor.inbox().await.into_iter().map(|e| e.kind).collect();
-    assert_eq!(kinds, ["alert", "ecg"], "newest first");
-    let rung: EntryInfo = doctor.client.get(&format!("/v1/entries/{alert}")).await.unwrap();
-    assert_eq!((&*rung.class, rung.about.as_deref()), ("alarm", Some(&*ecg)));
-    assert_eq!(rung.text, "STEMI alert to cardiologist: man, 58");
     let path = format!("/v1/entries/{ecg}");
     until("every part is there", async || {
         let info: EntryInfo = doctor.client.get(&path).await.unwrap();
         info.layers[0].complete
     })
     .await;
-    let info: EntryInfo = doctor.client.get(&path).await.unwrap();
+    Sent {
+        medic,
+        doctor,
+        _relay: relay,
+        ecg,
+        alert,
+        bytes,
+    }
+}
+
+#[tokio::test]
+async fn an_ecg_arrives_with_its_alert_and_every_byte() {
+    let all = sent().await;
+    let kinds: Vec<String> = all.doctor.inbox().await.into_iter().map(|e| e.kind).collect();
+    assert_eq!(kinds, ["alert", "ecg"], "newest first");
+    let entry = async |id: &str| -> EntryInfo {
+        let path = format!("/v1/entries/{id}");
+        all.doctor.client.get(&path).await.unwrap()
+    };
+    let rung = entry(&all.alert).await;
+    assert_eq!((&*rung.class, rung.about.as_deref()), ("alarm", Some(&*all.ecg)));
+    assert_eq!(rung.text, "STEMI alert to cardiologist: man, 58");
+    let info = entry(&all.ecg).await;
     assert_eq!((&*info.class, &*info.person), ("alarm", "Medic A"));
     let said = "invented 12-lead ECG, 10.0 s, rate";
     assert!(info.text.starts_with(said), "{}", info.text);
-    assert!(
-        info.text.ends_with("in II, III, aVF; suspected, not a diagnosis"),
-        "{}",
-        info.text
-    );
+    let measured = "in II, III, aVF; suspected, not a diagnosis";
+    assert!(info.text.ends_with(measured), "{}", info.text);
     let [layer] = <[LayerInfo; 1]>::try_from(info.layers).unwrap();
     assert_eq!((&*layer.layer, &*layer.name), ("original", "Ruhe-EKG ä.dcm"));
-    let file = doctor.client.bytes(&format!("{path}/files/0")).await.unwrap();
-    assert_eq!(file, bytes, "byte for byte the same");
+    let path = format!("/v1/entries/{}/files/0", all.ecg);
+    let file = all.doctor.client.bytes(&path).await.unwrap();
+    assert_eq!(file, all.bytes, "byte for byte the same");
+}
 
-    let seen: Made = doctor
-        .client
-        .post(&format!("{path}/seen"), &json!({}))
-        .await
-        .unwrap();
-    assert_eq!(seen.entries.len(), 1);
-    let again: Made = doctor
-        .client
-        .post(&format!("{path}/seen"), &json!({}))
-        .await
-        .unwrap();
-    assert_eq!(again.entries.len(), 0, "it was said already");
-    until("the medic hears of it", async || {
-        medic.state(&ecg).await == "seen"
-    })
-    .await;
+#[tokio::test]
+async fn what_people_do_is_said_once_and_heard() {
+    let all = sent().await;
+    let (medic, doctor, ecg) = (&all.medic, &all.doctor, &all.ecg);
+    let seen = async || -> Made {
+        let path = format!("/v1/entries/{ecg}/seen");
+        doctor.client.post(&path, &json!({})).await.unwrap()
+    };
+    assert_eq!(seen().await.entries.len(), 1);
+    assert_eq!(seen().await.entries.len(), 0, "it was said already");
+    until("the medic hears of it", async || medic.state(ecg).await == "seen").await;
     let act = json!({"act": "activated"});
-    let _: Made = doctor.client.post(&format!("{path}/ack"), &act).await.unwrap();
+    let path = format!("/v1/entries/{ecg}/ack");
+    let _: Made = doctor.client.post(&path, &act).await.unwrap();
     until("it is acknowledged", async || {
-        medic.state(&ecg).await == "acknowledged"
+        medic.state(ecg).await == "acknowledged"
     })
     .await;
-    let [recipient] = <[RecipientStatus; 1]>::try_from(medic.status(&ecg).await.recipients).unwrap();
+    let recipients = medic.status(ecg).await.recipients;
+    let [recipient] = <[RecipientStatus; 1]>::try_from(recipients).unwrap();
     assert_eq!(recipient.by.as_deref(), Some("Dr K"));
-    assert_eq!(
-        (&*recipient.evidence, recipient.layer.as_deref()),
-        ("entry", Some("original"))
-    );
-    assert!(
-        recipient.line.ends_with(": cath lab activated."),
-        "{}",
-        recipient.line
-    );
+    let proof = (&*recipient.evidence, recipient.layer.as_deref());
+    assert_eq!(proof, ("entry", Some("original")));
+    let line = recipient.line;
+    assert!(line.ends_with(": cath lab activated."), "{line}");
+}
 
+#[tokio::test]
+async fn what_was_taken_back_stays_and_says_so() {
+    let all = sent().await;
     let why = json!({"why": "wrong patient"});
-    let path = format!("/v1/entries/{alert}/recall");
-    let _: Made = medic.client.post(&path, &why).await.unwrap();
+    let path = format!("/v1/entries/{}/recall", all.alert);
+    let foreign = all.doctor.client.post::<_, Made>(&path, &why).await;
+    let foreign = foreign.unwrap_err();
+    assert_eq!((&*foreign.code, foreign.exit() as u8), ("AM-THREAD-04", 4));
+    let _: Made = all.medic.client.post(&path, &why).await.unwrap();
     until("the doctor sees that it was taken back", async || {
-        doctor
-            .inbox()
-            .await
-            .iter()
-            .any(|e| e.entry == alert && e.marks == ["recalled"])
+        let inbox = all.doctor.inbox().await;
+        let taken = |e: &EntryInfo| e.entry == all.alert && e.marks == ["recalled"];
+        inbox.iter().any(taken)
     })
     .await;
-    let all: Vec<EntryInfo> = medic.client.get("/v1/threads/7K2/entries").await.unwrap();
-    let kinds: Vec<&str> = all.iter().map(|entry| &*entry.kind).collect();
-    assert_eq!(kinds, ["ecg", "alert", "seen", "acknowledgement", "recall"]);
-    let path = "/v1/threads/7K2/entries?acts=false&limit=2";
-    let few: Vec<EntryInfo> = medic.client.get(path).await.unwrap();
-    let kinds: Vec<&str> = few.iter().map(|entry| &*entry.kind).collect();
-    assert_eq!(kinds, ["alert", "recall"]);
+    let kinds = async |query: &str| -> Vec<String> {
+        let path = format!("/v1/threads/7K2/entries{query}");
+        let all: Vec<EntryInfo> = all.medic.client.get(&path).await.unwrap();
+        all.into_iter().map(|entry| entry.kind).collect()
+    };
+    assert_eq!(kinds("").await, ["ecg", "alert", "recall"]);
+    assert_eq!(kinds("?limit=2").await, ["alert", "recall"]);
+    let path = format!("/v1/entries/{}/seen", all.alert);
+    let _: Made = all.doctor.client.post(&path, &json!({})).await.unwrap();
+    until("the medic has what the doctor saw", async || {
+        kinds("").await == ["ecg", "alert", "recall", "seen"]
+    })
+    .await;
+    assert_eq!(
+        kinds("?acts=false").await,
+        ["ecg", "alert", "recall"],
+        "without acts"
+    );
 }
 
 #[tokio::test]

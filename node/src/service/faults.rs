@@ -97,6 +97,11 @@ pub(super) fn own_entry() -> Failure {
     particular(409, "AM-THREAD-02", "it was written on this device")
 }
 
+/// Only its author takes an entry back.
+pub(super) fn not_yours() -> Failure {
+    failure(403, "AM-THREAD-04")
+}
+
 /// Only its author's device follows who has an entry.
 pub(super) fn not_followed() -> Failure {
     let mut failure = failure(403, "AM-THREAD-04");

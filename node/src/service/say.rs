@@ -157,7 +157,14 @@ impl Service {
             let most = limits::SHORT_TEXT_BYTES;
             return Err(faults::unfit(format_args!("a reason has 1 to {most} bytes")));
         }
-        let (id, entry) = self.look(move |look| find::entry(look, &name)).await?;
+        let look = self.look(move |look| {
+            let (id, at) = find::entry(look, &name)?;
+            match look.machine.entry_head(id, at) {
+                Some(head) if !head.own => Err(faults::not_yours()),
+                _ => Ok((id, at)),
+            }
+        });
+        let (id, entry) = look.await?;
         self.send(id, Class::Alarm, Outgoing::Recall { entry, why }).await
     }
 
