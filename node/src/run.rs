@@ -6,10 +6,14 @@
 
 use crate::api::Socket;
 use crate::device::{Device, DeviceError, How, Running};
-use crate::service::{Service, Setup};
+use crate::service::Service;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How often it looks whether its card is old.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why a device does not run.
 #[derive(Debug, thiserror::Error)]
@@ -32,19 +36,28 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let socket = Socket::bind(&device.folder().socket_path()).map_err(|why| RunError::Socket(why.kind()))?;
     let running = Arc::new(device.start(how).await?);
-    let service = Service::new(Setup {
-        handle: running.handle(),
-        paths: running.paths(),
-        outside: Arc::new(Arc::downgrade(&running)),
-    });
+    let service = Service::of(&running);
     let cards = tokio::spawn(service.clone().keep_directory());
+    let fresh = tokio::spawn(keep_card_fresh(Arc::downgrade(&running)));
     ready(&running);
     socket.serve(service, stop).await;
     cards.abort();
+    fresh.abort();
     if let Ok(running) = Arc::try_unwrap(running).map_err(|_| tracing::info!("somebody still asks")) {
         running.stop().await;
     }
     Ok(())
+}
+
+/// A new own card in time, however long the device runs.
+async fn keep_card_fresh(running: Weak<Running>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(running) = running.upgrade() else { return };
+        if let Err(why) = running.make_card(&running.handle()).await {
+            tracing::info!(%why, "no new card");
+        }
+    }
 }
 
 /// SIGTERM, Ctrl-C or a closed terminal; never where signals cannot be had.
