@@ -23,7 +23,7 @@ const NOTES: &str = "## What holds for all
 - **Names**: a thread by its title or the beginning of its id, an entry by its id or a unique beginning,
   a person by name or the first 8 digits of the device. If several fit, all are listed and nothing is
   done.
-- **Times** are UTC (`14:09:02Z`), with the day before them unless it is today.
+- **Times** are UTC (`14:09:02 UTC`), with the day before them unless it is today.
 - **Secrets** are never arguments: `--passphrase-file`, else the systemd credential
   `aidmesh-passphrase`, else a prompt.
 - **Colour** only on a terminal and without `NO_COLOR`.
