@@ -45,7 +45,7 @@ use wait::Goal;
 #[command(
     name = "aidmesh",
     version,
-    about = "Sends ECGs and messages from ambulances to hospitals, over any link, readable by nobody between.",
+    about = "Sends ECGs and messages from ambulances to hospitals; nobody between can read them.",
     after_help = "Examples:\n  \
         aidmesh thread new \"7K2\" --kind patient --to \"Dr K\"\n  \
         aidmesh ecg send 7K2 ecg.dcm --class alarm --wait delivered\n  \

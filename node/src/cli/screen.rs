@@ -194,7 +194,7 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// A moment as `14:09:02Z`, with the day before it unless that is today.
+/// A moment as `14:09:02 UTC`, with the day before it unless that is today.
 ///
 /// UTC, since neither program nor organisation knows in which time zone the reader sits, and since lines of
 /// several devices are laid side by side. The page shows local time.
@@ -206,7 +206,7 @@ pub fn moment(at_ms: u64, now_ms: u64) -> String {
         return "-".to_owned();
     };
     let (hour, minute, second, _) = civil.time();
-    let time = format!("{hour:02}:{minute:02}:{second:02}Z");
+    let time = format!("{hour:02}:{minute:02}:{second:02} UTC");
     if at_ms / MS_PER_DAY == now_ms / MS_PER_DAY {
         return time;
     }
@@ -248,9 +248,9 @@ mod tests {
     #[test]
     fn moments_are_utc_and_have_a_day_unless_it_is_today() {
         let at = 1_763_993_342_123;
-        assert_eq!(moment(at, at + 1000), "14:09:02Z");
-        assert_eq!(moment(at, at + MS_PER_DAY), "2025-11-24 14:09:02Z");
-        assert_eq!(moment(0, at), "1970-01-01 00:00:00Z");
+        assert_eq!(moment(at, at + 1000), "14:09:02 UTC");
+        assert_eq!(moment(at, at + MS_PER_DAY), "2025-11-24 14:09:02 UTC");
+        assert_eq!(moment(0, at), "1970-01-01 00:00:00 UTC");
         assert_eq!(moment(u64::MAX, at), "-");
     }
 }

@@ -92,7 +92,7 @@ fn a_device_that_is_well_is_said_so() {
     assert!(checks.iter().all(|check| check.state == State::Ok), "{checks:?}");
     assert_eq!(
         checks[2].found,
-        "up since 14:09:02Z, 41 ms there and back, over UDP to relay.example:7443"
+        "up since 14:09:02 UTC, 41 ms there and back, over UDP to relay.example:7443"
     );
     assert_eq!(clock(now_ms()).state, State::Ok);
     assert_eq!(room(Ok(FREE_BYTES_ODD)).state, State::Ok);
