@@ -27,6 +27,8 @@ pub(crate) use replace::{replace, sync_parent, unfinished};
 const FORMAT: &str = "format";
 const LOCK: &str = "lock";
 const VERSION: u32 = 1;
+/// Settings of a device, which may be there before anything else is.
+const CONFIG: &str = "config.toml";
 /// More than any format file holds.
 const FORMAT_BYTES: u64 = 4096;
 
@@ -83,8 +85,8 @@ impl Folder {
         }
         for entry in path.read_dir().map_err(at)? {
             let name = entry.map_err(at)?.file_name();
-            // left by a creation that was interrupted
-            if name != LOCK && name != "format.new" {
+            // settings that were written before, or left by a creation that was interrupted
+            if name != CONFIG && name != LOCK && name != "format.new" {
                 return Err(FolderError::NotOurs { path: path.into() });
             }
         }

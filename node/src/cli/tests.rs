@@ -78,7 +78,7 @@ impl Place {
         let cli = Cli::try_parse_from(words).unwrap();
         let json = cli.all.json;
         let screen = Screen::into_buffers(Box::new(out.clone()), Box::new(err.clone()), json);
-        let exit = perform(cli, screen) as u8;
+        let exit = perform(cli, screen, Default::default()) as u8;
         Said {
             exit,
             out: out.text(),

@@ -28,8 +28,11 @@ const AGAIN: Duration = Duration::from_millis(100);
 const METRICS_BYTES_MAX: u64 = 1 << 20;
 /// Items that the relay took since its start.
 const STORED: &str = "aidmesh_relay_items_stored_total";
-/// Bytes that it keeps.
-const BYTES: &str = "aidmesh_relay_class_bytes";
+/// Bytes that it keeps of alarms and of clinical items.
+const BYTES: [&str; 2] = [
+    "aidmesh_relay_class_bytes{class=\"alarm\"}",
+    "aidmesh_relay_class_bytes{class=\"clinical\"}",
+];
 /// Parts of files that came once more although they were in the store, since its start.
 const PARTS_AGAIN: &str = "aidmesh_relay_chunks_again_total";
 
@@ -136,7 +139,7 @@ pub(super) async fn look(relay: SocketAddr) -> Option<Stock> {
         at,
         at_ms,
         stored: metric(&text, STORED)?,
-        bytes: metric(&text, BYTES)?,
+        bytes: metric(&text, BYTES[0])? + metric(&text, BYTES[1])?,
         again: metric(&text, PARTS_AGAIN),
     })
 }

@@ -408,9 +408,11 @@ impl Story {
 
     /// The first look after the tunnel that shows more than the last one in it.
     fn relay_took(&self) -> Option<Line> {
-        let (before, after) = self.relay_around(self.marks.tunnel_end?)?;
+        let (before, _) = self.relay_around(self.marks.tunnel_end?)?;
+        let mut after = self.log.looks.iter().filter(|stock| stock.at > before.at);
+        let first = after.find(|stock| stock.bytes > before.bytes)?;
         Some(Line::RelayTook {
-            bytes: after.bytes.saturating_sub(before.bytes),
+            bytes: first.bytes - before.bytes,
         })
     }
 

@@ -8,9 +8,10 @@ use super::faults::{self, Failure};
 use super::lines;
 use super::look::{Look, entry_id, hex8, thread_id};
 use crate::api::types::{EntryInfo, LayerInfo, MemberInfo, RecipientStatus, Status, ThreadInfo};
+use aidmesh_core::blob::Layer;
 use aidmesh_core::clinical::{Act, Body, Emergency};
 use aidmesh_core::delivery::words;
-use aidmesh_core::delivery::{Mark, Proof, Recipient, State, Tracker, View};
+use aidmesh_core::delivery::{Mark, Proof, Recipient, State, Step, Tracker, View};
 use aidmesh_core::directory::Roles;
 use aidmesh_core::entry::Kind;
 use aidmesh_core::id::{Dev, ThreadId};
@@ -281,6 +282,9 @@ fn recipient_of(
         Some(Act::Activated) => emergency(look, thread, at)?,
         _ => None,
     };
+    // what was opened has its digest, since that stands in the entry itself
+    let with_object = state.step() >= Step::Delivered && !look.machine.layers(thread, at).is_empty();
+    let layer = state.q().or(with_object.then_some(Layer::DIGEST));
     let somebody = tracker.somebody_has_it();
     let (line, marks) = look.with_names(|names| {
         let line = words::recipient_line(recipient, view, somebody, what, names);
@@ -294,7 +298,7 @@ fn recipient_of(
         device8: hex8(&recipient.dev.0),
         role: roles.join(", "),
         state: words::step_id(state.step()).into(),
-        layer: state.q().map(|layer| words::layer_word(layer).into()),
+        layer: layer.map(|layer| words::layer_word(layer).into()),
         since_ms: view.at.0,
         evidence: proof(tracker, recipient.dev, state).id().into(),
         act: act.map(|act| words::act_id(act).into()),
