@@ -9,13 +9,14 @@ const METRICS: &str = "# HELP aidmesh_relay_items Items kept.\n\
     aidmesh_relay_items 12\n\
     aidmesh_relay_items_stored_total 40\n\
     aidmesh_relay_class_bytes{class=\"alarm\"} 1000\n\
+    aidmesh_relay_class_bytes{class=\"clinical\"} 200\n\
     aidmesh_relay_class_bytes{class=\"bulk\"} 24\n\
     # EOF\n";
 
 #[test]
 fn samples_of_one_name_are_added() {
     assert_eq!(metric(METRICS, "aidmesh_relay_items"), Some(12));
-    assert_eq!(metric(METRICS, "aidmesh_relay_class_bytes"), Some(1_024));
+    assert_eq!(metric(METRICS, "aidmesh_relay_class_bytes"), Some(1_224));
     assert_eq!(metric(METRICS, "aidmesh_relay"), None);
     assert_eq!(metric("aidmesh_relay_items many\n", "aidmesh_relay_items"), None);
 }
@@ -42,7 +43,7 @@ async fn a_look_reads_what_the_relay_serves() {
             .unwrap();
     });
     let stock = look(address).await.unwrap();
-    assert_eq!((stock.stored, stock.bytes, stock.again), (40, 1_024, None));
+    assert_eq!((stock.stored, stock.bytes, stock.again), (40, 1_200, None));
     server.await.unwrap();
     assert_eq!(look(address).await, None, "nobody listens any more");
 }
