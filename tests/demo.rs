@@ -24,7 +24,9 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
         Test::new(LAYER, "every_gate_holds", || {
             let summary = play(&product()?, &["--seed", "7"])?;
-            assert_eq!(gates(&summary), ["G1", "G2", "G3", "G4", "G6", "G7", "G8", "G10"]);
+            let mut gates = gates(&summary);
+            gates.dedup();
+            assert_eq!(gates, ["G1", "G2", "G3", "G4", "G6", "G7", "G8", "G10"]);
             Ok(())
         })
         .needs(&PRODUCT),

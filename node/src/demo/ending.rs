@@ -63,7 +63,11 @@ pub(super) async fn end(
     let memory_bytes = story.cast.running().map(|process| process.peak_bytes()).sum();
     let passed = story.prepared.proxy.counters();
     let blind = blind(&mut story, &plaintext).await;
-    let measured = measured(&story, &played, &judged, blind.as_ref(), memory_bytes);
+    let mut measured = measured(&story, &played, &judged, blind.as_ref(), memory_bytes);
+    if broke_off.is_some() {
+        // what was never said cannot be found
+        measured.control = None;
+    }
     let gates = gates::judge(&measured);
     let failed = gates.iter().find(|gate| !gate.pass);
     let ok = failed.is_none() && broke_off.is_none();

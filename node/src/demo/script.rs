@@ -14,7 +14,7 @@ use super::prepare::{CARDIOLOGIST, DR_K, MEDIC_A, ORGANISATION};
 use super::recording::File;
 use super::story::{BrokeOff, Case, Story, Word};
 use super::transcript::{Line, Place};
-use crate::api::types::{EntryInfo, Fault, NewAlert};
+use crate::api::types::{EntryInfo, Fault, NewAlert, ThreadInfo};
 
 /// Title of the thread between unit and hospital.
 pub(super) const HOTLINE: &str = "Hotline Hospital North, Unit 12";
@@ -101,7 +101,12 @@ async fn join_hotline(story: &mut Story) -> Result<(), BrokeOff> {
     }
     loop {
         let threads = story.ambulance.threads().await.map_err(at(Place::Ambulance))?;
-        if threads.iter().any(|thread| thread.name == HOTLINE) {
+        // its title comes before it knows who is in it
+        let joined = |thread: &ThreadInfo| thread.members.iter().any(|member| member.me);
+        if threads
+            .iter()
+            .any(|thread| thread.name == HOTLINE && joined(thread))
+        {
             break;
         }
         if Instant::now() >= until {

@@ -6,8 +6,9 @@ use crate::cli::Context;
 use crate::cli::init::act::unlock;
 use crate::cli::passphrase::Asked;
 use crate::config::Config;
-use crate::device::{Device, How};
+use crate::device::{Device, How, Running};
 use crate::fault::{self, Exit};
+use crate::org::identity::IdentityFile;
 use crate::run;
 use aidmesh_host::node::Hooks;
 use aidmesh_host::openings::state_dir;
@@ -32,18 +33,9 @@ impl Run {
             carry_bytes: u64::from(config.carry_mib.value) * MIB,
             hooks,
         };
-        let identity = device.identity();
-        let head = json!({
-            "event": "ready",
-            "version": env!("CARGO_PKG_VERSION"),
-            "organisation": identity.org.root.name.as_str(),
-            "person": identity.name().as_str(),
-            "device8": crate::org::desk::hex8(&identity.dev()),
-            "relays": identity.relays.len(),
-            "lease_days": identity.lease_days(crate::org::now_min()),
-        });
         let screen = &mut context.screen;
-        let ready = |_: &crate::device::Running| {
+        let ready = |running: &Running| {
+            let head = head(&running.identity());
             screen.object(&head);
             for line in first_screen(&head) {
                 screen.line(&line);
@@ -61,6 +53,18 @@ fn chosen(card: aidmesh_relay::card::RelayCard) -> RelayAddress {
         address: card.address,
         key: card.key,
     }
+}
+
+fn head(identity: &IdentityFile) -> serde_json::Value {
+    json!({
+        "event": "ready",
+        "version": env!("CARGO_PKG_VERSION"),
+        "organisation": identity.org.root.name.as_str(),
+        "person": identity.name().as_str(),
+        "device8": crate::org::desk::hex8(&identity.dev()),
+        "relays": identity.relays.len(),
+        "lease_days": identity.lease_days(crate::org::now_min()),
+    })
 }
 
 /// Who this is, and what is not set up.
