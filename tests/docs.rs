@@ -2,9 +2,9 @@
 //!
 //! A fence with shell commands says in its info string what becomes of them: `sh run` is executed here, from
 //! the root of the project; `sh tutorial` and `sh patch ..` run in the tests that follow the one page on
-//! which such fences may stand ([`FOLLOWED`]); `sh` with a reason of [`REASONS`] (`sh long`, `sh needs-root`) does
-//! not run. Any other fence fails. Only commands that are cheap and change nothing may be run here, see
-//! [`RUNNABLE`]. A script named as `bash path` must exist, run or not.
+//! which such fences may stand ([`FOLLOWED`]); `sh` with a reason of [`REASONS`] (`sh long`,
+//! `sh needs-root`) does not run. Any other fence fails. Only commands that are cheap and change nothing
+//! may be run here, see [`RUNNABLE`]. A script named as `bash path` must exist, run or not.
 //!
 //! Not checked here: what commands print. That belongs to the test of the program in question.
 

@@ -1,10 +1,10 @@
 //! `docs/tutorial/first-case.md` works as it is written.
 //!
 //! All `sh tutorial` fences of the page run in one `bash -eu`, as a reader pastes them into one terminal,
-//! with the programs under test on PATH under the names of the products. What a `text shows` fence says must be
-//! among what the fence before it printed, line by line and in that order: ids, times and other numbers may
-//! differ, ` ...` at the end stands for the rest of a line. Replaced in the text are only the folder and the
-//! command that cargo built (there is one build already) and the ports, for free ones.
+//! with the programs under test on PATH under the names of the products. What a `text shows` fence says
+//! must be among what the fence before it printed, line by line and in that order: ids, times and other
+//! numbers may differ, ` ...` at the end stands for the rest of a line. Replaced in the text are only the
+//! folder and the command that cargo built (there is one build already) and the ports, for free ones.
 //!
 //! However it ends, what the shell started is ended by its process id. What the program says is in the page
 //! and nowhere here, save the evidence of the last word, which is read from JSON.
