@@ -1,17 +1,20 @@
 //! Commands in README and docs, kept true.
 //!
 //! A fence with shell commands says in its info string what becomes of them: `sh run` is executed here, from
-//! the root of the project; `sh` with any other words (`sh long`, `sh needs-root`) is not, and the words are
-//! the reason. A bare `sh` fence fails. Only commands that are cheap and change nothing may be run, see
-//! [`RUNNABLE`]. A script named as `bash path` must exist, run or not.
+//! the root of the project; `sh tutorial` and `sh patch ..` run in the tests that follow the one page on
+//! which such fences may stand ([`FOLLOWED`]); `sh` with a reason of [`REASONS`] (`sh long`,
+//! `sh needs-root`) does not run. Any other fence fails. Only commands that are cheap and change nothing
+//! may be run here, see [`RUNNABLE`]. A script named as `bash path` must exist, run or not.
 //!
 //! Not checked here: what commands print. That belongs to the test of the program in question.
 
 use std::process::{Command, Stdio};
 
+use crate::first_patch;
 use crate::harness::Test;
 use crate::tidy::Rule;
 use crate::tidy::tree::{self, Finding, Tree};
+use crate::tutorial;
 
 /// The rule that all shell fences say what becomes of them.
 pub(crate) const FENCES: Rule = Rule {
@@ -27,6 +30,12 @@ const RUNNABLE: [&str; 4] = [
     "bash tests/run --help",
     "git ls-files ",
 ];
+
+/// First words of fates that another test takes care of, and the page that it follows.
+const FOLLOWED: [(&str, &str); 2] = [("tutorial", tutorial::PAGE), ("patch", first_patch::PAGE)];
+
+/// Beginnings of fates that say why commands are not run.
+const REASONS: [&str; 2] = ["long", "needs-"];
 
 /// Info strings that mean a shell.
 const SHELLS: [&str; 4] = ["sh", "bash", "shell", "console"];
@@ -91,13 +100,28 @@ impl Fence<'_> {
     fn is_run(&self) -> bool {
         self.fate == "run"
     }
+
+    /// What is wrong with its info string.
+    fn without_fate(&self) -> Option<String> {
+        let word = self.fate.split(' ').next().unwrap_or_default();
+        if word.is_empty() {
+            return Some(
+                "a bare shell fence: say `sh run`, or why it is not run, as in `sh long`".to_owned(),
+            );
+        }
+        if let Some((_, page)) = FOLLOWED.iter().find(|(followed, _)| *followed == word) {
+            let nobody = format!("`sh {word}` is followed on {page} only");
+            return (self.path != *page).then_some(nobody);
+        }
+        let told = self.is_run() || REASONS.iter().any(|reason| word.starts_with(reason));
+        (!told).then(|| format!("`{}` is no reason not to run it: long, or needs-WHAT", self.fate))
+    }
 }
 
 fn fences(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for fence in shell_fences(tree) {
-        if fence.fate.is_empty() {
-            let what = "a bare shell fence: say `sh run`, or why it is not run, as in `sh long`";
+        if let Some(what) = fence.without_fate() {
             found.push(Finding::new(fence.path, fence.line, what));
         }
         for (line, command) in &fence.commands {

@@ -19,7 +19,7 @@ use crate::harness::{GIT, Test, project, target};
 use crate::tidy::tree;
 
 const LAYER: &str = "docs";
-const PAGE: &str = "docs/FIRST_PATCH.md";
+pub(crate) const PAGE: &str = "docs/FIRST_PATCH.md";
 /// In the manifest of the workspace: what tells the copy from the project.
 const VERSION: [&str; 2] = ["[workspace.package]\nversion = \"", "0.0.0-first-patch.was-"];
 

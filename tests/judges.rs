@@ -53,7 +53,7 @@ fn judge(folder: &Path) -> Result<String, String> {
 }
 
 /// The program of ours that is judged, built once.
-static DUMP: LazyLock<Result<PathBuf, String>> = LazyLock::new(build_dump);
+pub(crate) static DUMP: LazyLock<Result<PathBuf, String>> = LazyLock::new(build_dump);
 
 fn build_dump() -> Result<PathBuf, String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());

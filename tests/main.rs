@@ -16,6 +16,7 @@ mod first_patch;
 mod harness;
 mod judges;
 mod tidy;
+mod tutorial;
 mod unit_file;
 
 fn main() -> std::process::ExitCode {
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
         tidy::tests(),
         docs::tests(),
         first_patch::tests(),
+        tutorial::tests(),
         judges::tests(),
         unit_file::tests(),
         demo::tests(),
