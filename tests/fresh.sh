@@ -24,7 +24,8 @@ lend() {
 
 lend must cargo rustc gcc cc ld as ar
 lend may ranlib nm objcopy strip cpp sh
-lend must cat chmod cp cut dirname env head install ln ls mkdir mktemp mv pwd rm sort tail touch tr true uname wc
+lend must cat chmod cp cut dirname env head install ln ls mkdir mktemp mv pwd rm
+lend must sort tail touch tr true uname wc
 
 for absent in cmake perl python3 pkg-config make git node npm; do
     if [[ -e $bare/bin/$absent ]]; then

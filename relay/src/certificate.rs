@@ -10,8 +10,8 @@
 //! * Devices pin the relay's key: it stands in the invite that the administrator handed over. What a pinned
 //!   key signs counts as the word of a relay (what it keeps) and as nothing else.
 //!
-//! The last is what is built (`Command::PinRelays` of the core). The certificate only has to be of the key that
-//! the transport proved; it names the key itself as its organisation, which nobody trusts.
+//! The last is what is built (`Command::PinRelays` of the core). The certificate only has to be of the key
+//! that the transport proved; it names the key itself as its organisation, which nobody trusts.
 //!
 //! It follows that no revocation ends a relay: a relay that must not be believed any longer is taken out of
 //! the settings of the devices.

@@ -272,8 +272,7 @@ impl Mailbox {
         let arrival = self.clock.advance(now);
         let id = MsgId::of(offer.item);
         let e = offer.envelope;
-        if self.knows(e.handle, id) {
-            self.tally.chunks_again += u64::from(matches!(e.place, Place::Chunk { .. }));
+        if self.came_again(e, id) {
             return Verdict::Known;
         }
         let overtaken = match self.admit(now, id, &offer) {
@@ -290,6 +289,13 @@ impl Mailbox {
         }
         self.keep(arrival, id, &offer, batch);
         Verdict::Stored
+    }
+
+    /// Whether this very item is known here, and counts it if it is a part of a blob.
+    pub fn came_again(&mut self, envelope: &Envelope, id: MsgId) -> bool {
+        let known = self.knows(envelope.handle, id);
+        self.tally.chunks_again += u64::from(known && matches!(envelope.place, Place::Chunk { .. }));
+        known
     }
 
     /// Keeps an item that this device made: no quota stands between it and its own store.

@@ -186,6 +186,8 @@ impl Machine {
             return Ok(());
         };
         let Some(burst) = session.announced.get(&whole.id).cloned() else {
+            // signed for when its burst named it
+            self.mailbox.came_again(envelope, whole.id);
             return Ok(());
         };
         let (from, org) = (session.peer(), session.org);
@@ -229,17 +231,6 @@ impl Machine {
         session.receipt_due = Some(session.receipt_due.map_or(at, |due| due.min(at)));
         if class <= Class::Clinical {
             self.sign_receipts(link);
-        }
-    }
-
-    /// What a burst names and is held already is signed for at once: its sender need not send it again to
-    /// get a receipt that was lost on the way.
-    fn sign_for_held(&mut self, link: LinkId, burst: &Burst) {
-        let Some(handle) = burst.handle() else { return };
-        let held = burst.items.iter().filter_map(|id| self.mailbox.held(handle, *id));
-        let held: Vec<_> = held.map(|held| ((held.class, held.place), held.id)).collect();
-        for (what, id) in held {
-            self.owe_receipt(link, handle, what, id);
         }
     }
 
@@ -292,10 +283,20 @@ impl Machine {
         while session.announced.len() + burst.items.len() > limits::ITEMS_PER_BURST * 4 {
             session.announced.pop_first();
         }
-        for id in &burst.items {
-            session.announced.insert(*id, burst.clone());
+        let held = |id: &MsgId| self.mailbox.held(burst.handle()?, *id).cloned();
+        let (held, new): (Vec<_>, Vec<_>) = burst
+            .items
+            .iter()
+            .map(|id| (*id, held(id)))
+            .partition(|(_, h)| h.is_some());
+        for (id, _) in new {
+            session.announced.insert(id, burst.clone());
         }
-        self.sign_for_held(link, &burst);
+        // its sender need not send it again to get a receipt that was lost on the way
+        for held in held.into_iter().filter_map(|(_, held)| held) {
+            let handle = burst.handle().unwrap_or_default();
+            self.owe_receipt(link, handle, (held.class, held.place), held.id);
+        }
     }
 
     /// A carrier or relay signed for items that this device handed to it.

@@ -134,20 +134,15 @@ impl PeerView {
         self.exact &= kept == whole;
     }
 
-    /// The peer sent this item itself, so it holds it, though its last HAVE is older.
+    /// The peer sent this item itself: of a chunk, which is one thing only, it follows that it holds it,
+    /// though its last HAVE is older. At a place of a log there may be two variants, so nothing follows.
     pub fn brought(&mut self, place: Place) {
         let Some(have) = &mut self.held else { return };
-        match place {
-            Place::Log { slot, log, seq } => {
-                have.ranges.insert(slot, log, seq);
-            }
-            Place::Chunk { object, layer, index } => {
-                let blobs = have.blobs.get_or_insert_default();
-                blobs.insert(object, layer, limits::CHUNKS_PER_LAYER, index);
-            }
-            Place::Inbox => {}
+        if let Place::Chunk { object, layer, index } = place {
+            let blobs = have.blobs.get_or_insert_default();
+            blobs.insert(object, layer, limits::CHUNKS_PER_LAYER, index);
+            self.bound();
         }
-        self.bound();
     }
 
     /// Notes that an item went out.

@@ -11,7 +11,7 @@ use aidmesh_core::limits;
 use aidmesh_core::machine::event::Event;
 use aidmesh_core::machine::open::Identity;
 use aidmesh_core::mailbox::proof::Burst;
-use aidmesh_core::sync::{Cutter, Have, HaveHead};
+use aidmesh_core::sync::{Cutter, Have, HaveHead, Subject};
 use aidmesh_core::wire::{Frame, decode_all};
 use bytes::Bytes;
 use std::ffi::OsString;
@@ -91,7 +91,7 @@ impl Hooks {
     }
 }
 
-/// A HAVE as of somebody who holds no part of any blob; other frames as they are.
+/// A HAVE as of somebody who holds no part of any blob and stands by no receipt; other frames as they are.
 fn without_parts(frame: Frame) -> Vec<Bytes> {
     let Frame::Have(body) = &frame else {
         return vec![frame.encode()];
@@ -100,10 +100,16 @@ fn without_parts(frame: Frame) -> Vec<Bytes> {
     match heard {
         Ok(Ok(have)) if have.blobs.is_some() => {
             let blobs = Some(Blobs::new());
+            let reset = match have.subject {
+                Subject::Handle(handle) => Some(Frame::Reset(handle)),
+                Subject::Thread(_) => None,
+            };
             let bodies = Have { blobs, ..have }.encode_all(None, None);
-            bodies
+            let haves = bodies.into_iter().map(Frame::Have);
+            reset
                 .into_iter()
-                .map(|body| Frame::Have(body).encode())
+                .chain(haves)
+                .map(|frame| frame.encode())
                 .collect()
         }
         _ => vec![frame.encode()],

@@ -13,9 +13,10 @@ use super::hello::{Admit, HELLO_BYTES, Hello, Refusal};
 use super::pump::{Ended, Pump};
 use super::{ALPN, short, tls};
 use crate::link::Links;
-use aidmesh_core::crypto::KeyPair;
+use aidmesh_core::crypto::{KeyPair, Secret, kdf};
 use aidmesh_core::limits;
-use quinn::{Connection, Endpoint, Incoming, ReadToEndError};
+use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ReadToEndError};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -121,7 +122,8 @@ impl Server {
     /// Listens on `address` (port 0: any free one). Must be called inside a tokio runtime.
     pub fn bind(address: SocketAddr, config: ServerConfig) -> Result<Server, BindError> {
         let tls = tls::server_config(&config.routing, ALPN);
-        let endpoint = Endpoint::server(tls, address).map_err(|error| BindError { address, error })?;
+        let bound = listen(address, tls, &config.routing);
+        let endpoint = bound.map_err(|error| BindError { address, error })?;
         let shared = Arc::new(Shared {
             hello: config.hello,
             admit: config.admit,
@@ -191,6 +193,39 @@ impl Shared {
     fn table(&self) -> MutexGuard<'_, HashMap<[u8; 32], Taken>> {
         // the table changes by single insertions and removals: what a panic leaves is whole
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket whose stateless resets (RFC 9000 section 10.3) have the same key in every life of the relay: a
+/// device that still speaks to a former life learns at once that it is over.
+fn listen(address: SocketAddr, tls: quinn::ServerConfig, routing: &KeyPair) -> std::io::Result<Endpoint> {
+    let key = kdf(routing.seed().as_slice(), "stateless reset");
+    let config = EndpointConfig::new(Arc::new(ResetKey(key)));
+    let socket = std::net::UdpSocket::bind(address)?;
+    let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no runtime"))?;
+    Endpoint::new(config, Some(tls), socket, runtime)
+}
+
+/// BLAKE3 in keyed mode.
+struct ResetKey(Secret);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        signature_out.copy_from_slice(blake3::keyed_hash(self.0.as_bytes(), data).as_bytes());
+    }
+
+    fn signature_len(&self) -> usize {
+        blake3::OUT_LEN
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let wanted = blake3::keyed_hash(self.0.as_bytes(), data);
+        let given = signature.try_into().map(blake3::Hash::from_bytes);
+        // comparison of hashes takes constant time
+        match given {
+            Ok(given) if given == wanted => Ok(()),
+            _ => Err(CryptoError),
+        }
     }
 }
 

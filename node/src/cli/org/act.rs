@@ -8,15 +8,20 @@ use crate::cli::passphrase::Asked;
 use crate::cli::screen::clean;
 use crate::fault::{self, Exit};
 use crate::office::Office;
-use crate::org::desk::{Asking, Offer, hex8};
+use crate::org::desk::{Asking, Desk, Offer, hex8};
 use crate::org::text::{self, Form};
 use crate::org::{now_min, online};
 use aidmesh_core::crypto::KeyPair;
 use aidmesh_core::enrolment::{OrgCard, Place};
 use aidmesh_core::machine::command::Card;
+use aidmesh_host::uplink::ask::Listener;
 use aidmesh_relay::card::RelayCard;
 use serde_json::json;
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read};
+use std::time::Duration;
+
+/// More than the line of a relay has.
+const LINE_BYTES: u64 = 1024;
 
 impl Org {
     pub(in crate::cli) async fn act(self, context: &mut Context) -> Result<Exit, Fault> {
@@ -106,37 +111,17 @@ impl Invite {
     async fn act(self, context: &mut Context, office: &mut Office) -> Result<Exit, Fault> {
         let roles = roles(&self.roles)?.ok_or_else(|| fault::of("AM-USE-01"))?;
         let cards = own_cards(office)?;
-        // a key for this invite alone, so that no other process need know it
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
-        getrandom::fill(&mut seed[..]).map_err(|why| fault::with("AM-STORE-02", why))?;
-        let key = KeyPair::from_seed(&seed);
-        let mut listener = match self.listen {
-            Some(address) => {
-                let bound = online::listen(address, &key);
-                Some(bound.map_err(|why| fault::with("AM-USE-07", why))?)
-            }
-            None => None,
+        let (mut listener, desk) = match self.desk()? {
+            Some((listener, place)) => (Some(listener), Some(place)),
+            None => (None, None),
         };
-        let address = match (&listener, self.public) {
-            (None, _) => None,
-            (Some(_), Some(public)) => Some(public),
-            (Some(listener), None) => {
-                let bound = listener.local_address().ok_or_else(|| fault::of("AM-USE-07"))?;
-                Some(bound.to_string())
-            }
-        };
-        let place = |address: String| Place::new(&address, key.public());
-        let desk = address
-            .map(place)
-            .transpose()
-            .map_err(|why| fault::with("AM-USE-05", why))?;
         let valid_min = u32::try_from(self.valid.as_secs() / 60).unwrap_or(u32::MAX);
-        let mut open = office.desk()?;
         let offer = Offer {
             roles,
             desk,
             valid_min,
         };
+        let mut open = office.desk()?;
         let invite = open.invite(&offer, now_min())?;
         let bytes = invite.encode().map_err(|why| fault::with("AM-USE-05", why))?;
         let text = text::write(Form::Invite, &bytes);
@@ -149,38 +134,57 @@ impl Invite {
         if let Some(path) = &self.svg {
             text::write_file(path, &text::qr_svg(&text)?, true)?;
         }
+        let screen = &mut context.screen;
         if std::io::stderr().is_terminal() {
-            context.screen.aside(&text::qr_terminal(&text)?);
+            screen.aside(&text::qr_terminal(&text)?);
         }
-        context
-            .screen
-            .aside("One device may use it, once. Whoever reads it may ask: hand it over in person.");
-        let Some(listener) = &mut listener else {
-            return Ok(Exit::Fine);
-        };
-        context
-            .screen
-            .aside("Waiting for that device. Ctrl-C: stop waiting; the invite stays.");
-        let served = tokio::select! {
-            served = online::serve(&mut open, &cards, listener, (self.valid, now_min), async |asking: &Asking| {
-                same_words(&mut context.screen, asking, false)
-            }) => served?,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
-        };
-        let Some(served) = served else {
-            return Err(fault::of("AM-ORG-03"));
-        };
-        if !served.delivered {
-            context
-                .screen
-                .line(&text::write(Form::Grant, &served.approved.grant));
-            context
-                .screen
-                .aside("The device left before its answer came. Carry the line above to it.");
+        screen.aside("One device may use it, once. Whoever reads it may ask: hand it over in person.");
+        match &mut listener {
+            Some(listener) => answer(context, &mut open, &cards, (listener, self.valid)).await,
+            None => Ok(Exit::Fine),
         }
-        enrolled(context, &served.approved.asking);
-        Ok(Exit::Fine)
     }
+
+    /// Where this desk answers online, under a key for this invite alone, so that no other process need
+    /// know it.
+    fn desk(&self) -> Result<Option<(Listener, Place)>, Fault> {
+        let Some(address) = self.listen else {
+            return Ok(None);
+        };
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut seed[..]).map_err(|why| fault::with("AM-STORE-02", why))?;
+        let key = KeyPair::from_seed(&seed);
+        let listener = online::listen(address, &key).map_err(|why| fault::with("AM-USE-07", why))?;
+        let bound = listener.local_address().ok_or_else(|| fault::of("AM-USE-07"))?;
+        let address = self.public.clone().unwrap_or_else(|| bound.to_string());
+        let place = Place::new(&address, key.public()).map_err(|why| fault::with("AM-USE-05", why))?;
+        Ok(Some((listener, place)))
+    }
+}
+
+/// Waits for the device of an invite and lets it in once a person has compared the words.
+async fn answer(
+    context: &mut Context,
+    desk: &mut Desk<'_>,
+    cards: &[Card],
+    (listener, valid): (&mut Listener, Duration),
+) -> Result<Exit, Fault> {
+    let screen = &mut context.screen;
+    screen.aside("Waiting for that device. Ctrl-C: stop waiting; the invite stays.");
+    let decide = async |asking: &Asking| same_words(screen, asking, false);
+    let served = tokio::select! {
+        served = online::serve(desk, cards, listener, (valid, now_min), decide) => served?,
+        _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+    };
+    let served = served.ok_or_else(|| fault::of("AM-ORG-03"))?;
+    if !served.delivered {
+        let grant = text::write(Form::Grant, &served.approved.grant);
+        context.screen.line(&grant);
+        let text = "The device left before its answer came. Carry the line above to it.";
+        context.screen.aside(text);
+    }
+    enrolled(context, &served.approved.asking);
+    Ok(Exit::Fine)
 }
 
 impl Approve {
@@ -190,7 +194,13 @@ impl Approve {
         let mut desk = office.desk()?;
         let asking = desk.look(&request, now_min())?;
         if !same_words(&mut context.screen, &asking, self.yes) {
-            return Err(fault::of("AM-ORG-11"));
+            return Err(match std::io::stdin().is_terminal() {
+                true => fault::of("AM-ORG-11"),
+                false => fault::with(
+                    "AM-USE-01",
+                    "nobody has compared the six words; if you did, say --yes",
+                ),
+            });
         }
         let approved = desk.approve(&request, &cards, now_min())?;
         let grant = text::write(Form::Grant, &approved.grant);
@@ -232,7 +242,6 @@ fn same_words(screen: &mut crate::cli::screen::Screen, asking: &Asking, compared
         return true;
     }
     if !std::io::stdin().is_terminal() {
-        screen.aside("Compare them with the words on that device, then say so with --yes.");
         return false;
     }
     screen.aside("Are they the same on that device? Type yes:");
@@ -242,8 +251,7 @@ fn same_words(screen: &mut crate::cli::screen::Screen, asking: &Asking, compared
 
 impl Relay {
     fn act(self, context: &mut Context, office: &mut Office) -> Result<bool, Fault> {
-        let card: RelayCard = self
-            .card
+        let card: RelayCard = relay_line(&self.card)?
             .trim()
             .parse()
             .map_err(|why| fault::with("AM-ORG-02", why))?;
@@ -311,6 +319,19 @@ impl Revoke {
         );
         Ok(true)
     }
+}
+
+/// The line of a relay, as text or from a file.
+fn relay_line(word: &str) -> Result<String, Fault> {
+    let path = std::path::Path::new(word);
+    if !path.is_file() {
+        return Ok(word.to_owned());
+    }
+    let unreadable = |why: std::io::Error| fault::with("AM-USE-07", why);
+    let mut line = String::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    std::io::Read::read_to_string(&mut file.take(LINE_BYTES), &mut line).map_err(unreadable)?;
+    Ok(line)
 }
 
 /// Cards that a grant carries: the desk's own.
