@@ -56,6 +56,8 @@ pub struct Said {
     pub stored: bool,
     /// Written by a person's command; else by the machine itself (keys for a new node).
     pub by_person: bool,
+    /// Files come with it.
+    pub has_file: bool,
     /// It is not an act on another entry, so its author follows its way.
     pub followed: bool,
     /// Members as its author knew them when writing: those whom its author follows.
@@ -154,6 +156,8 @@ pub struct Truth {
     twice: BTreeMap<Key, Said>,
     /// Command whose batch is being watched for chunks.
     watched: Option<(HostId, Meant)>,
+    /// An ECG whose batch has not left yet: with as many batches in flight as there may be, it waits.
+    late: BTreeMap<HostId, Key>,
 }
 
 impl Truth {
@@ -193,6 +197,14 @@ impl Truth {
     pub fn after_command(&mut self, world: &World, host: HostId, made: &Made) {
         let h = &world.hosts[host];
         let meant = self.watched.take().map(|(_, meant)| meant);
+        if let Some(Meant::Entry(key)) = &meant
+            && self
+                .said
+                .get(key)
+                .is_some_and(|said| said.has_file && said.object.is_none())
+        {
+            self.late.insert(host, *key);
+        }
         self.pending
             .insert((host, h.life, made.command), (h.submitted, meant));
     }
@@ -207,13 +219,23 @@ impl Truth {
                 self.on_entry_row(world, host, key, row);
             }
         }
+        let late = self.late.remove(&host).filter(|_| self.watched.is_none());
+        if let Some(key) = late {
+            self.watched = Some((host, Meant::Entry(key)));
+        }
         for (key, value) in batch.rows() {
             match (key.first(), value) {
                 (Some(b'e'), Some(value)) if key.len() == 26 => self.on_envelope_row(world, host, key, value),
-                (Some(b'c'), Some(_)) if key.len() == 30 => self.on_chunk_row(host, key),
+                // a batch that waited may hold chunks that came from others beside those of the command
+                (Some(b'c'), Some(_)) if key.len() == 30 && !came_from_others(world, host, key) => {
+                    self.on_chunk_row(host, key);
+                }
                 (Some(b'm'), value) => self.on_carried_row(world, host, key, value),
                 _ => {}
             }
+        }
+        if late.is_some() {
+            self.watched = None;
         }
     }
 
@@ -297,6 +319,7 @@ impl Truth {
             at_us: world.now_us,
             asked: members(world, host, thread),
             by_person: true,
+            has_file: matches!(what, Outgoing::Ecg { .. }),
             followed: !matches!(what, Outgoing::Seen { .. } | Outgoing::Ack { .. }),
             ..Said::default()
         };
@@ -389,6 +412,12 @@ fn members(world: &World, host: HostId, thread: ThreadId) -> BTreeSet<Dev> {
     let machine = world.hosts[host].machine.as_ref();
     let view = machine.and_then(|m| m.view(thread));
     view.into_iter().flat_map(|v| v.members).map(|m| m.dev).collect()
+}
+
+/// Whether another device ever had this row.
+fn came_from_others(world: &World, host: HostId, key: &[u8]) -> bool {
+    let others = world.hosts.iter().enumerate().filter(|(at, _)| *at != host);
+    others.into_iter().any(|(_, other)| other.disk.ever(key))
 }
 
 fn is_durable(host: &Host, key: &Key) -> bool {
