@@ -15,6 +15,7 @@ mod docs;
 mod first_patch;
 mod harness;
 mod judges;
+mod processes;
 mod tidy;
 mod unit_file;
 
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
         first_patch::tests(),
         judges::tests(),
         unit_file::tests(),
+        processes::tests(),
         demo::tests(),
     ];
     harness::run(layers.into_iter().flatten().collect())
