@@ -5,9 +5,12 @@
 //! `--json` alone, so what they see is what a script sees. A state is waited for with a generous limit; how
 //! long it took decides nothing.
 
+mod canary;
 mod child;
 mod killed;
 mod late_joiner;
+mod relay_trouble;
+mod trouble;
 mod world;
 
 use crate::harness::Test;
@@ -18,6 +21,9 @@ const LAYER: &str = "processes";
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = late_joiner::tests();
     tests.extend(killed::tests());
+    tests.extend(trouble::tests());
+    tests.extend(relay_trouble::tests());
+    tests.extend(canary::tests());
     tests
 }
 

@@ -334,7 +334,7 @@ pub(super) fn answer(command: &mut Command) -> Value {
 
 /// What a command says that has to fail.
 #[track_caller]
-pub(super) fn refusal(command: &mut Command) -> Refusal {
+fn refusal(command: &mut Command) -> Refusal {
     let output = command.output().unwrap();
     assert!(!output.status.success(), "it was done: {output:?}");
     refusal_of(&output)
