@@ -15,6 +15,7 @@ mod docs;
 mod first_patch;
 mod harness;
 mod judges;
+mod processes;
 mod tidy;
 mod tutorial;
 mod unit_file;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         tutorial::tests(),
         judges::tests(),
         unit_file::tests(),
+        processes::tests(),
         demo::tests(),
     ];
     harness::run(layers.into_iter().flatten().collect())

@@ -82,8 +82,12 @@ pub fn of(code: &'static str) -> Fault {
 
 /// The fault of this code, and what happened in particular.
 pub fn with(code: &'static str, how: impl Display) -> Fault {
-    let mut fault = of(code);
-    fault.what = format!("{}: {how}", fault.what);
+    let (mut fault, how) = (of(code), how.to_string());
+    fault.what = match how.starts_with(&fault.what) {
+        // the cause has the same words; nobody needs them twice
+        true => how,
+        false => format!("{}: {how}", fault.what),
+    };
     fault
 }
 

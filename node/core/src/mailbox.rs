@@ -33,7 +33,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-pub use held::Held;
+pub use held::{Held, envelope_of_row};
 
 /// Name of the store row with the clock of holding.
 const CLOCK_ROW: &str = "mailbox clock";

@@ -89,3 +89,9 @@ fn what_happened_in_particular_follows_the_general() {
     let fault = with("AM-STORE-07", "process 4711 has it open");
     assert_eq!(fault.what, "the data folder is in use: process 4711 has it open");
 }
+
+#[test]
+fn words_that_the_cause_has_too_are_not_said_twice() {
+    let fault = with("AM-STORE-13", "the vault is damaged: body");
+    assert_eq!(fault.what, "the vault is damaged: body");
+}

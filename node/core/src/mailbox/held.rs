@@ -123,7 +123,7 @@ impl Held {
 }
 
 /// The envelope in a row of [`Held`]; `None` if only the id is kept.
-pub(super) fn envelope_of_row(row: &Bytes) -> Option<Bytes> {
+pub fn envelope_of_row(row: &Bytes) -> Option<Bytes> {
     (row.get(1) == Some(&LIVE) && row.len() > HEADER_BYTES).then(|| row.slice(HEADER_BYTES..))
 }
 

@@ -10,7 +10,7 @@ use crate::org::desk::{Founding, hex8};
 use crate::org::online;
 use crate::org::text::{self, Form};
 use crate::setup::{self, Place};
-use aidmesh_core::directory::{Name, Role, Roles};
+use aidmesh_core::directory::{Name, Role, Roles, ThreadKind, tier};
 use aidmesh_core::enrolment::Invite;
 use aidmesh_host::openings::state_dir;
 use aidmesh_host::vault::Unlock;
@@ -37,11 +37,13 @@ impl Init {
     }
 
     async fn found(&self, context: &mut Context, place: &Place, name: &str) -> Result<Exit, Fault> {
+        let wanted = self.wanted()?.unwrap_or(Roles::of(&[Role::Physician]));
+        takes_part(wanted)?;
         let new = Founding {
             organisation: short_name(name)?,
             holder: self.holder()?,
             // whoever keeps the desk is its administrator, whatever else the person is
-            roles: Roles(self.wanted()?.unwrap_or(Roles::of(&[Role::Physician])).0 | ADMINISTRATOR.0),
+            roles: Roles(wanted.0 | ADMINISTRATOR.0),
         };
         let unlock = unlock(context, Asked::Twice)?;
         let founded = setup::found(place, &unlock, &new).await?;
@@ -124,6 +126,18 @@ impl Init {
     fn wanted(&self) -> Result<Option<Roles>, Fault> {
         roles(&self.roles)
     }
+}
+
+/// Cards go round in conversations with the desk's device, so one of its roles has to be in threads.
+fn takes_part(roles: Roles) -> Result<(), Fault> {
+    let in_threads = |role| tier(role, ThreadKind::Conversation, true, false).is_some();
+    if roles.iter().any(in_threads) {
+        return Ok(());
+    }
+    let names = roles.iter().map(Role::name).collect::<Vec<_>>().join(", ");
+    let how =
+        "is in no thread, and cards go round through this device; name one more --role, such as physician";
+    Err(fault::with("AM-USE-01", format_args!("{names} {how}")))
 }
 
 /// Roles by their names; `None`: none was named.
