@@ -50,7 +50,7 @@ impl Refusal {
         let code_here = self.error["code"].as_str().unwrap_or_default();
         assert_eq!((self.exit, code_here), (exit, code), "{self:?}");
         for word in ["what", "means", "next"] {
-            assert!(self.text(word) != "", "{word} is missing: {self:?}");
+            assert!(!self.text(word).is_empty(), "{word} is missing: {self:?}");
         }
         self
     }
