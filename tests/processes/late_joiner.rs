@@ -117,16 +117,15 @@ fn written_after_a_removal(world: &World) -> Vec<String> {
     let file = recording(world, "second", 8);
     let second = world.note(MEDIC.0, "arriving in five minutes");
     let ecg = world.call(MEDIC.0, &["ecg", "send", THREAD, &file, "--class", "alarm"]);
-    for entry in ecg["entries"].as_array().unwrap() {
-        world.reached(MEDIC.0, entry.as_str().unwrap(), "at_relay");
-    }
+    let ecg = entry_of(&ecg);
     world.reached(MEDIC.0, &second, "at_relay");
-    // layers follow their entry: the relay has all once nothing waits
-    wait_for("nothing that waits at the medic's device", || {
-        let waiting = world.get(MEDIC.0, "/v1/node")["waiting"].clone();
-        (waiting == serde_json::json!([0, 0, 0, 0, 0])).then_some(())
+    // the relay's word is about the whole of it
+    wait_for("the relay's receipt for all layers", || {
+        let status = world.reached(MEDIC.0, &ecg, "at_relay");
+        let mut recipients = status["recipients"].as_array().unwrap().iter();
+        recipients.all(|one| one["layer"] == "original").then_some(())
     });
-    vec![first, second, entry_of(&ecg)]
+    vec![first, second, ecg]
 }
 
 fn recording(world: &World, name: &str, seed: u64) -> String {
