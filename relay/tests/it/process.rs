@@ -311,7 +311,8 @@ async fn a_relay_on_a_full_disk_says_so_and_ends() {
         let began = std::time::Instant::now();
         loop {
             let (line, body) = relay.get("/readyz");
-            if !line.contains(" 200 ") {
+            // a busy computer may be slow to answer before the disk is full
+            if !line.contains(" 200 ") && body != "the machine does not answer\n" {
                 return (line, body, relay);
             }
             assert!(began.elapsed() < PATIENCE, "still ready");
