@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -22,6 +23,41 @@ const TIMED: [&str; 4] = ["G1", "G4", "G8", "G10"];
 /// The tests of this layer.
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
+        Test::new(LAYER, "the_product_takes_no_fault", || {
+            let output = run(&product()?, &["demo", "--exit", "--break", "truth"])?;
+            assert_eq!(output.status.code(), Some(2));
+            Ok(())
+        })
+        .needs(&PRODUCT),
+    ];
+    let mut faults = vec![("blind", "G3"), ("truth", "G2")];
+    if std::env::var_os("AIDMESH_LONG").is_some() {
+        faults.push(("resume", "G6"));
+        tests.extend(whole_runs());
+    }
+    tests.extend(faults.into_iter().map(|(fault, gate)| {
+        Test::new(LAYER, format!("a_planted_fault_is_named_{fault}"), move || {
+            let _alone = alone();
+            let output = run(Path::new(UNDER_TEST), &["demo", "--exit", "--break", fault])?;
+            let printed = String::from_utf8(output.stdout)?;
+            assert_eq!(output.status.code(), Some(1), "{printed}");
+            let named = format!("RESULT   FAILED at {gate}:");
+            assert!(printed.contains(&named), "{printed}");
+            Ok(())
+        })
+    }));
+    tests
+}
+
+/// One demo at a time: each is measured, and a relay that is started again wants its port back.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whole runs of the product, minutes together: with `AIDMESH_LONG` only.
+fn whole_runs() -> Vec<Test> {
+    vec![
         Test::new(LAYER, "every_gate_holds", || {
             let summary = play(&product()?, &["--seed", "7"])?;
             let mut gates = gates(&summary);
@@ -31,6 +67,7 @@ pub(crate) fn tests() -> Vec<Test> {
         })
         .needs(&PRODUCT),
         Test::new(LAYER, "transcript_reads_as_specified", || {
+            let _alone = alone();
             let output = run(&product()?, &["demo", "--exit", "--seed", "7"])?;
             let printed = String::from_utf8(output.stdout)?;
             let expected = std::fs::read_to_string(project().join("tests/demo/expected.txt"))?;
@@ -52,21 +89,10 @@ pub(crate) fn tests() -> Vec<Test> {
             Ok(())
         })
         .needs(&PRODUCT),
-        Test::new(LAYER, "the_product_takes_no_fault", || {
-            let output = run(&product()?, &["demo", "--exit", "--break", "truth"])?;
-            assert_eq!(output.status.code(), Some(2));
-            Ok(())
-        })
-        .needs(&PRODUCT),
         Test::new(LAYER, "recordings_arrive_byte_for_byte", || {
             let folder = RECORDINGS.find()?;
-            let mut files = recordings(&folder)?;
+            let files = recordings(&folder)?;
             assert!(!files.is_empty(), "no recording below {}", folder.display());
-            if std::env::var_os("AIDMESH_LONG").is_none() {
-                // one of each format
-                files.sort_by_key(|file| file.extension().map(ToOwned::to_owned));
-                files.dedup_by_key(|file| file.extension().map(ToOwned::to_owned));
-            }
             for file in files {
                 let name = file.display().to_string();
                 let summary = play(&product()?, &["--ecg", &name]).map_err(|why| format!("{name}: {why}"))?;
@@ -76,19 +102,7 @@ pub(crate) fn tests() -> Vec<Test> {
         })
         .needs(&PRODUCT)
         .needs(&RECORDINGS),
-    ];
-    let faults = [("blind", "G3"), ("truth", "G2"), ("resume", "G6")];
-    tests.extend(faults.map(|(fault, gate)| {
-        Test::new(LAYER, format!("a_planted_fault_is_named_{fault}"), move || {
-            let output = run(Path::new(UNDER_TEST), &["demo", "--exit", "--break", fault])?;
-            let printed = String::from_utf8(output.stdout)?;
-            assert_eq!(output.status.code(), Some(1), "{printed}");
-            let named = format!("RESULT   FAILED at {gate}:");
-            assert!(printed.contains(&named), "{printed}");
-            Ok(())
-        })
-    }));
-    tests
+    ]
 }
 
 fn product() -> Result<std::path::PathBuf, String> {
@@ -112,6 +126,7 @@ fn play(program: &Path, more: &[&str]) -> Result<Value, String> {
 }
 
 fn play_once(program: &Path, more: &[&str]) -> Result<Value, String> {
+    let _alone = alone();
     let arguments = [&["demo", "--json", "--exit"], more].concat();
     let output = run(program, &arguments)?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
