@@ -31,7 +31,6 @@ use std::time::Duration;
 use aidmesh_host::node::Hooks;
 use aidmesh_netem::Profile;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 pub use cast::{Role, role};
@@ -115,24 +114,7 @@ pub async fn run(flags: Flags, hooks: Hooks, out: Box<dyn Write + Send>) -> u8 {
     let transcript = Transcript::new(out, flags.json);
     tokio::select! {
         code = demo(&flags, &hooks, transcript) => code,
-        () = interrupted() => INTERRUPTED,
-    }
-}
-
-/// Ctrl-C, a closed terminal, or a plain kill. Never, where signals cannot be had.
-async fn interrupted() {
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+        () = crate::run::told_to_stop() => INTERRUPTED,
     }
 }
 
