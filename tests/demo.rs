@@ -30,11 +30,11 @@ pub(crate) fn tests() -> Vec<Test> {
         })
         .needs(&PRODUCT),
     ];
-    let mut faults = vec![("blind", "G3"), ("truth", "G2")];
+    tests.extend(whole_runs());
     if std::env::var_os("AIDMESH_LONG").is_some() {
-        faults.push(("resume", "G6"));
-        tests.extend(whole_runs());
+        tests.push(all_recordings());
     }
+    let faults = [("blind", "G3"), ("truth", "G2"), ("resume", "G6")];
     tests.extend(faults.into_iter().map(|(fault, gate)| {
         Test::new(LAYER, format!("a_planted_fault_is_named_{fault}"), move || {
             let _alone = alone();
@@ -55,7 +55,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whole runs of the product, minutes together: with `AIDMESH_LONG` only.
+/// Whole runs of the product.
 fn whole_runs() -> Vec<Test> {
     vec![
         Test::new(LAYER, "every_gate_holds", || {
@@ -89,20 +89,24 @@ fn whole_runs() -> Vec<Test> {
             Ok(())
         })
         .needs(&PRODUCT),
-        Test::new(LAYER, "recordings_arrive_byte_for_byte", || {
-            let folder = RECORDINGS.find()?;
-            let files = recordings(&folder)?;
-            assert!(!files.is_empty(), "no recording below {}", folder.display());
-            for file in files {
-                let name = file.display().to_string();
-                let summary = play(&product()?, &["--ecg", &name]).map_err(|why| format!("{name}: {why}"))?;
-                assert_eq!(summary["integrity"]["original_equal"], true, "{name}");
-            }
-            Ok(())
-        })
-        .needs(&PRODUCT)
-        .needs(&RECORDINGS),
     ]
+}
+
+/// Each recording in a run of its own, a quarter of an hour together.
+fn all_recordings() -> Test {
+    Test::new(LAYER, "recordings_arrive_byte_for_byte", || {
+        let folder = RECORDINGS.find()?;
+        let files = recordings(&folder)?;
+        assert!(!files.is_empty(), "no recording below {}", folder.display());
+        for file in files {
+            let name = file.display().to_string();
+            let summary = play(&product()?, &["--ecg", &name]).map_err(|why| format!("{name}: {why}"))?;
+            assert_eq!(summary["integrity"]["original_equal"], true, "{name}");
+        }
+        Ok(())
+    })
+    .needs(&PRODUCT)
+    .needs(&RECORDINGS)
 }
 
 fn product() -> Result<std::path::PathBuf, String> {

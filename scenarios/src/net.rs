@@ -106,6 +106,7 @@ impl Cable {
             exporter: *blake3::hash(&both).as_bytes(),
             mtu: self.line.profile.mtu as usize,
             thin: self.line.profile.rate_bps <= 9_600,
+            streams: false,
         }
     }
 

@@ -222,6 +222,7 @@ async fn hand_over(links: &Links, item: &Bytes) {
         exporter: [9; 32],
         mtu: UNIT_BYTES,
         thin: false,
+        streams: true,
     };
     let (sender, mut receiver) = links.up(info).await.unwrap();
     for part in Cutter::new(item.clone(), None, UNIT_BYTES) {

@@ -468,4 +468,6 @@ mod tests_hostile;
 #[cfg(test)]
 mod tests_rewrap;
 #[cfg(test)]
+mod tests_streams;
+#[cfg(test)]
 mod tests_views;

@@ -17,6 +17,8 @@ pub struct LinkInfo {
     pub mtu: usize,
     /// Below 9.6 kbit/s: smaller units, fewer heads.
     pub thin: bool,
+    /// Each class is a stream: all of it arrives, once and in order, or the link ends.
+    pub streams: bool,
 }
 
 /// One input. Remote bytes arrive only as `Frame`.

@@ -2,7 +2,7 @@
 //! for, in bursts; and filling a link's budget from its queue.
 
 use super::queue::{ItemRef, Next, Rank};
-use super::session::{GRACE_MS, HAVE_AFTER_MS, Handed};
+use super::session::{GRACE_MS, HAVE_AFTER_MS, Handed, RECEIPT_AFTER_MS, Session};
 use super::tx::Effect;
 use super::{LinkId, Machine, Output};
 use crate::blobs::Chunks;
@@ -22,8 +22,6 @@ use std::collections::BTreeMap;
 const CHUNKS_AT_ONCE: usize = 128;
 /// Items of one burst here: small enough that a lost burst costs little.
 const BURST_ITEMS: usize = 24;
-/// An item without a receipt is offered again after this long.
-const RECEIPT_AFTER_MS: u64 = 10_000;
 
 impl Machine {
     /// New items of a thread: all links that want them get them.
@@ -127,15 +125,14 @@ impl Machine {
             return Ok(());
         };
         let peer = session.peer();
-        session
-            .handed
-            .retain(|h| now.since_ms(h.at) < 10 * RECEIPT_AFTER_MS);
+        let mut handed = std::mem::take(&mut session.handed);
+        handed.retain(|h| session.awaits(h, now) || now.since_ms(h.at) < 10 * RECEIPT_AFTER_MS);
+        session.handed = handed;
+        let session = &*session;
         let mut groups: BTreeMap<(Class, Handle), Vec<Owed>> = BTreeMap::new();
         let handed = |item: &ItemRef| {
-            session
-                .handed
-                .iter()
-                .any(|h| h.item == *item && now.since_ms(h.at) < RECEIPT_AFTER_MS)
+            let mut of_item = session.handed.iter().filter(|h| h.item == *item);
+            of_item.any(|h| session.awaits(h, now))
         };
         let waits = |item: &ItemRef| session.queue.holds(item) || handed(item);
         // a receipt names places: of two items of one place only one at a time waits for its receipt
@@ -475,11 +472,7 @@ pub(super) fn rank_of(log: Log) -> Rank {
 
 /// What a carrier or relay has not signed for: own items in any case, those of others only where it
 /// shows none at their place.
-fn owed_to_carrier(
-    thread: &Thread,
-    peer: Key8,
-    session: &super::session::Session,
-) -> Vec<(Class, Handle, Owed)> {
+fn owed_to_carrier(thread: &Thread, peer: Key8, session: &Session) -> Vec<(Class, Handle, Owed)> {
     let signed = thread.relays.get(&peer);
     let mut out = Vec::new();
     for (key, item) in &thread.items {
@@ -542,14 +535,13 @@ fn owed_to_carrier(
 struct Owed {
     rank: Rank,
     item: ItemRef,
-    /// The carrier shows something at its place: the burst alone asks for its word. If no receipt comes it
-    /// is not this very item, and goes out whole.
+    /// The burst goes out alone: see [`Session::asks_first`].
     named: bool,
 }
 
 impl Owed {
-    fn new(rank: Rank, item: ItemRef, shown: bool, session: &super::session::Session) -> Owed {
-        let named = shown && !session.tries.contains_key(&item);
+    fn new(rank: Rank, item: ItemRef, shown: bool, session: &Session) -> Owed {
+        let named = session.asks_first(&item, shown);
         Owed { rank, item, named }
     }
 }

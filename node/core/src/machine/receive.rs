@@ -39,6 +39,7 @@ impl Machine {
 
     fn frame(&mut self, store: &dyn Read, link: LinkId, frame: Frame) -> Result<(), ReadError> {
         if let Some(session) = self.sessions.get_mut(&link) {
+            session.heard = self.now.mono;
             // only who heard the own greeting sends these
             session.answered |= matches!(frame, Frame::Threads(_) | Frame::Open(_) | Frame::Burst(_));
         }
@@ -396,6 +397,7 @@ impl Machine {
         session.signed_for.clear();
         session.handed.clear();
         session.signed_before.clear();
+        session.tries.clear();
         if let Some(opened) = session.boxes.get_mut(&handle) {
             opened.view.on_reset();
         }

@@ -21,6 +21,8 @@ use std::rc::Rc;
 pub(crate) const GRACE_MS: u64 = 4_000;
 /// A greeting is repeated after this long without an answer.
 pub(crate) const GREET_MS: u64 = 2_000;
+/// An item without a receipt is offered again after this long.
+pub(crate) const RECEIPT_AFTER_MS: u64 = 10_000;
 /// What is held is told this long after the last news, to tell of a whole burst at once.
 pub(crate) const HAVE_AFTER_MS: u64 = 300;
 /// After a relay's first answer: by then it has shown all that it holds.
@@ -86,6 +88,8 @@ pub(crate) struct Session {
     /// Times that the own certificate was told beside the greeting.
     pub(crate) certs_told: u8,
     pub(crate) credit: u64,
+    /// When the peer said something last.
+    pub(crate) heard: Instant,
     pub(crate) queue: Queue,
     pub(crate) assembler: Assembler,
     /// Own list as told, with the thread behind each index.
@@ -140,6 +144,7 @@ impl Session {
             org: Org::default(),
             certs_told: 0,
             credit: 0,
+            heard: now,
             queue: Queue::default(),
             assembler: Assembler::new(),
             list: ThreadList::default(),
@@ -186,6 +191,23 @@ impl Session {
         self.tries
             .get(item)
             .is_none_or(|(last, times)| now >= last.plus_ms(GRACE_MS << times.saturating_sub(1).min(8)))
+    }
+
+    /// Whether a receipt for what was handed over may still come. On a link of streams a silent peer cannot
+    /// have got it, and what it did not get is still under way.
+    pub(crate) fn awaits(&self, handed: &Handed, now: Instant) -> bool {
+        let silent = self.info.streams && self.heard <= handed.at;
+        silent || now.since_ms(handed.at) < RECEIPT_AFTER_MS
+    }
+
+    /// Whether the peer is asked for its word by a burst alone before the item goes out whole. `shown`: it
+    /// shows something at the item's place. If no receipt comes that is not this very item. On a link of
+    /// streams what went out once has arrived, and only its receipt may be missing.
+    pub(crate) fn asks_first(&self, item: &ItemRef, shown: bool) -> bool {
+        match self.tries.get(item) {
+            None => shown,
+            Some((_, times)) => self.info.streams && times % 2 == 1,
+        }
     }
 
     /// The item went out.

@@ -132,6 +132,10 @@ pub(super) struct Table {
     pub(super) tape: Option<Vec<(usize, Bytes)>>,
     /// Frames that will be lost: from whom, of which type.
     pub(super) lose: Vec<(usize, u8)>,
+    /// Links are of streams.
+    pub(super) streams: bool,
+    /// What is under way while nothing arrives.
+    pub(super) under_way: Option<Vec<(usize, Input)>>,
 }
 
 impl Table {
@@ -236,8 +240,24 @@ impl Table {
                 if let Some(tape) = &mut self.tape {
                     tape.push((to, bytes.clone()));
                 }
-                self.input(to, Input::Frame { link: theirs, bytes });
+                let frame = Input::Frame { link: theirs, bytes };
+                match &mut self.under_way {
+                    Some(frames) => frames.push((to, frame)),
+                    None => self.input(to, frame),
+                }
             }
+        }
+    }
+
+    /// From here nothing arrives.
+    pub(super) fn silence(&mut self) {
+        self.under_way = Some(vec![]);
+    }
+
+    /// All that is under way arrives.
+    pub(super) fn end_silence(&mut self) {
+        for (to, frame) in self.under_way.take().unwrap_or_default() {
+            self.input(to, frame);
         }
     }
 
@@ -257,6 +277,7 @@ impl Table {
                 exporter: [9; 32],
                 mtu: 1200,
                 thin: false,
+                streams: self.streams,
             };
             self.input(at, Input::LinkUp { link, info });
         }

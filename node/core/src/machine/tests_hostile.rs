@@ -292,6 +292,7 @@ fn changed_frames_change_nothing_that_was_authenticated() {
                     exporter: [9; 32],
                     mtu: 1200,
                     thin: false,
+                    streams: false,
                 };
                 table.input(at, Input::LinkUp { link, info });
                 table.input(at, Input::Budget { link, bytes: 1 << 20 });

@@ -1,7 +1,7 @@
 //! The machine's thread: one input, then all outputs, then the next.
 
 use super::events::Log;
-use super::hooks::Hooks;
+use super::hooks::{Forgetful, Hooks};
 use super::writer::{Writer, Written};
 use super::{Call, NodeError, Start, StartError, State};
 use crate::clock;
@@ -126,6 +126,7 @@ struct Life {
 
 struct Peer {
     units: mpsc::Sender<Unit>,
+    forgetful: Forgetful,
 }
 
 impl Life {
@@ -235,7 +236,10 @@ impl Life {
             FromLink::Up { info, units, number } => self.link_up(info, units, number),
             FromLink::Frames { link, bytes } => {
                 let link = LinkId(link);
-                if self.links.contains_key(&link) {
+                if let Some(peer) = self.links.get_mut(&link) {
+                    for unit in self.hooks.incoming(&bytes, &mut peer.forgetful) {
+                        let _ = peer.units.try_send(unit);
+                    }
                     self.give(Input::Frame { link, bytes });
                 }
             }
@@ -264,7 +268,11 @@ impl Life {
             return;
         }
         let clear = self.hooks.plaintext(&self.identity);
-        self.links.insert(link, Peer { units: units.clone() });
+        let peer = Peer {
+            units: units.clone(),
+            forgetful: Forgetful::default(),
+        };
+        self.links.insert(link, peer);
         self.give(Input::LinkUp { link, info });
         if let Some(unit) = clear {
             let _ = units.try_send(unit);
@@ -300,9 +308,11 @@ impl Life {
     }
 
     fn transmit(&mut self, link: LinkId, unit: Unit) {
-        let unit = self.hooks.outgoing(unit);
-        let full = match self.links.get(&link) {
-            Some(peer) => peer.units.try_send(unit).is_err(),
+        let full = match self.links.get_mut(&link) {
+            Some(peer) => {
+                self.hooks.outgoing(&unit, &mut peer.forgetful);
+                peer.units.try_send(unit).is_err()
+            }
             None => false,
         };
         if full {

@@ -14,7 +14,9 @@ use aidmesh_core::mailbox::proof::Burst;
 use aidmesh_core::sync::{Cutter, Have, HaveHead, Subject};
 use aidmesh_core::wire::{Frame, decode_all};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::{Duration, Instant};
 
 /// Planted faults.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +27,23 @@ pub struct Hooks {
     pub word_before_evidence: bool,
     /// With these arguments a program under test starts another one with the same faults.
     pub arguments: Vec<OsString>,
-    /// Tells no peer which parts are here: the count of parts that came twice must rise.
+    /// After a silence in mid-transfer tells the peer that no part is here: the count of parts that came
+    /// twice must rise.
     pub parts_forgotten: bool,
+}
+
+/// A silence that parts are forgotten after.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// What [`Hooks::parts_forgotten`] has to know of a link.
+#[derive(Debug, Default)]
+pub(super) struct Forgetful {
+    /// The last HAVE of each handle that was told.
+    told: BTreeMap<Handle, Bytes>,
+    /// When anything came last.
+    heard: Option<Instant>,
+    /// When a part came last.
+    part: Option<Instant>,
 }
 
 impl Hooks {
@@ -57,17 +74,38 @@ impl Hooks {
         Some(Unit { bytes, class })
     }
 
-    /// What leaves in place of a unit.
-    pub(super) fn outgoing(&self, unit: Unit) -> Unit {
-        if !self.parts_forgotten {
-            return unit;
+    /// Looks at what leaves.
+    pub(super) fn outgoing(&self, unit: &Unit, link: &mut Forgetful) {
+        let frames = decode_all(&unit.bytes).flatten().filter(|_| self.parts_forgotten);
+        for frame in frames {
+            if let Frame::Have(body) = frame
+                && let Ok(HaveHead {
+                    subject: Subject::Handle(handle),
+                    ..
+                }) = HaveHead::decode(&body)
+            {
+                link.told.insert(handle, body);
+            }
         }
-        let frames = decode_all(&unit.bytes).flatten().flat_map(without_parts);
-        let bytes = frames
-            .flat_map(|bytes| bytes.to_vec())
-            .collect::<Vec<u8>>()
-            .into();
-        Unit { bytes, ..unit }
+    }
+
+    /// Looks at what came, and says what is told before it is taken.
+    pub(super) fn incoming(&self, bytes: &Bytes, link: &mut Forgetful) -> Vec<Unit> {
+        if !self.parts_forgotten {
+            return vec![];
+        }
+        let now = Instant::now();
+        let heard = link.heard.replace(now).filter(|at| now - *at >= SILENCE);
+        let in_transfer = |at: Instant| link.part.is_some_and(|part| at - part < SILENCE);
+        let cut = heard.is_some_and(in_transfer);
+        if decode_all(bytes)
+            .flatten()
+            .any(|frame| matches!(frame, Frame::Data(_)))
+        {
+            link.part = Some(now);
+        }
+        let told = link.told.values().filter(|_| cut);
+        told.filter_map(without_parts).collect()
     }
 
     /// A word that nobody signed for.
@@ -91,27 +129,21 @@ impl Hooks {
     }
 }
 
-/// A HAVE as of somebody who holds no part of any blob and stands by no receipt; other frames as they are.
-fn without_parts(frame: Frame) -> Vec<Bytes> {
-    let Frame::Have(body) = &frame else {
-        return vec![frame.encode()];
+/// A RESET, and a HAVE as of somebody who holds no part of any blob.
+fn without_parts(told: &Bytes) -> Option<Unit> {
+    let have = HaveHead::decode(told).ok()?.resolve(None, None).ok()?;
+    let Subject::Handle(handle) = have.subject else {
+        return None;
     };
-    let heard = HaveHead::decode(body).map(|head| head.resolve(None, None));
-    match heard {
-        Ok(Ok(have)) if have.blobs.is_some() => {
-            let blobs = Some(Blobs::new());
-            let reset = match have.subject {
-                Subject::Handle(handle) => Some(Frame::Reset(handle)),
-                Subject::Thread(_) => None,
-            };
-            let bodies = Have { blobs, ..have }.encode_all(None, None);
-            let haves = bodies.into_iter().map(Frame::Have);
-            reset
-                .into_iter()
-                .chain(haves)
-                .map(|frame| frame.encode())
-                .collect()
-        }
-        _ => vec![frame.encode()],
-    }
+    let blobs = Some(Blobs::new());
+    let bodies = Have { blobs, ..have }.encode_all(None, None);
+    let haves = bodies.into_iter().map(Frame::Have);
+    let frames = [Frame::Reset(handle)].into_iter().chain(haves);
+    let bytes = frames
+        .flat_map(|frame| frame.encode().to_vec())
+        .collect::<Vec<u8>>();
+    Some(Unit {
+        bytes: bytes.into(),
+        class: Class::Text,
+    })
 }

@@ -150,6 +150,7 @@ impl Wire {
                 exporter: [7; 32],
                 mtu: 1200,
                 thin: false,
+                streams: true,
             };
             node.links().up(info).await.unwrap()
         };

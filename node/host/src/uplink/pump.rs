@@ -107,6 +107,7 @@ impl Pump {
             exporter: tls::exporter(connection)?,
             mtu: MTU,
             thin: false,
+            streams: true,
         };
         let (sender, receiver) = links.up(info).await?;
         Some(Pump {

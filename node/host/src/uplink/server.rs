@@ -16,7 +16,9 @@ use crate::link::Links;
 use aidmesh_core::crypto::{KeyPair, Secret, kdf};
 use aidmesh_core::limits;
 use quinn::crypto::{CryptoError, HmacKey};
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ReadToEndError};
+use quinn::{
+    Connection, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, Incoming, ReadToEndError,
+};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -196,14 +198,45 @@ impl Shared {
     }
 }
 
-/// A socket whose stateless resets (RFC 9000 section 10.3) have the same key in every life of the relay: a
-/// device that still speaks to a former life learns at once that it is over.
+/// A socket whose stateless resets (RFC 9000 section 10.3) have the same key in every life of the relay and
+/// answer whatever connection is named: a device that still speaks to a former life learns at once that it is
+/// over.
 fn listen(address: SocketAddr, tls: quinn::ServerConfig, routing: &KeyPair) -> std::io::Result<Endpoint> {
     let key = kdf(routing.seed().as_slice(), "stateless reset");
-    let config = EndpointConfig::new(Arc::new(ResetKey(key)));
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    config.cid_generator(move || Box::new(Numbers { seed, given: 0 }));
     let socket = std::net::UdpSocket::bind(address)?;
     let runtime = quinn::default_runtime().ok_or_else(|| std::io::Error::other("no runtime"))?;
     Endpoint::new(config, Some(tls), socket, runtime)
+}
+
+/// Connection IDs that nobody can guess and any endpoint takes for its own. Those that quinn makes carry a
+/// mark of their endpoint, and a packet without the mark gets no reset.
+struct Numbers {
+    seed: [u8; 32],
+    given: u64,
+}
+
+impl Numbers {
+    const BYTES: usize = 8;
+}
+
+impl ConnectionIdGenerator for Numbers {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.given += 1;
+        let id = blake3::keyed_hash(&self.seed, &self.given.to_le_bytes());
+        ConnectionId::new(&id.as_bytes()[..Numbers::BYTES])
+    }
+
+    fn cid_len(&self) -> usize {
+        Numbers::BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// BLAKE3 in keyed mode.

@@ -132,6 +132,7 @@ impl Running {
                 exporter: [7; 32],
                 mtu: 1200,
                 thin: false,
+                streams: true,
             };
             here.node.handle().links().up(info).await.unwrap()
         };

@@ -112,6 +112,7 @@ impl Table {
                 exporter: [9; 32],
                 mtu: 1200,
                 thin: false,
+                streams: true,
             };
             self.input(at, Input::LinkUp { link, info });
         }

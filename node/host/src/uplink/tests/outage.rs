@@ -247,3 +247,25 @@ async fn a_relay_is_found_by_name() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_quiet_device_learns_from_the_next_life_of_a_relay_that_the_last_one_is_over() {
+    // a runtime that is shut down sends no goodbye, as a process that was killed
+    let life = tokio::runtime::Runtime::new().unwrap();
+    let relay = life.spawn(async { Relay::start() }).await.unwrap();
+    let (org, address) = (Organisation::new(1), relay.address);
+    let device = Device::start(50, &org, card(address));
+    device.up().await;
+    let shut = move || life.shutdown_timeout(PATIENCE);
+    tokio::task::spawn_blocking(shut).await.unwrap();
+    drop(relay);
+    let next = Relay::at(address).unwrap();
+    // nothing waits, so only the answer to a keep-alive tells it; silence would be named "no answer"
+    let lost = Some(Trouble::Lost);
+    device
+        .state(|state| matches!(state, State::Trying { why, .. } if why == lost))
+        .await;
+    next.machine.link(0).await;
+    device.machine.wait(0, |link| link.down).await;
+    device.up().await;
+}
