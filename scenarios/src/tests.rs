@@ -8,8 +8,9 @@ fn seed(seed: u64) -> Outcome {
 }
 
 #[test]
-fn three_seeds_break_no_rule() {
-    for n in 1..=3 {
+fn seeds_break_no_rule() {
+    // 30: a joiner hears of its own Add long after the welcome, and its first head was due before
+    for n in [1, 2, 3, 30] {
         assert_eq!(seed(n).violation, None, "seed {n}");
     }
 }

@@ -171,6 +171,9 @@ pub(crate) struct Thread {
     pub(crate) handed: BTreeMap<(Slot, EntryRef), rewrap::HandedOn>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) rewrap_due: Option<Instant>,
+    /// Both were due while the thread was not complete or nothing may be sealed.
+    pub(crate) head_missed: bool,
+    pub(crate) rewrap_missed: bool,
     pub(crate) stopped: Option<Stopped>,
     /// Two authentic commits of one parent were seen.
     pub(crate) two_commits: bool,
@@ -229,6 +232,8 @@ impl Thread {
             handed: BTreeMap::new(),
             head_due: None,
             rewrap_due: None,
+            head_missed: false,
+            rewrap_missed: false,
             stopped: None,
             two_commits: false,
             disputed: BTreeSet::new(),

@@ -412,6 +412,8 @@ impl Machine {
         if fresh {
             // a large HAVE comes in parts, and every handle has its own
             session.compare_due = Some(now.plus_ms(COMPARE_AFTER_MS));
+            // what was told when it was opened may have come before the opening
+            session.due_have(now, 0);
             let peer = session.peer();
             let signed = self
                 .threads

@@ -426,17 +426,33 @@ impl Thread {
         self.head_due = Some(self.head_due.map_or(at, |due| due.min(at)));
     }
 
+    /// Own slot and the handle for a head, if one may be signed now.
+    fn place_of_head(&self, ctx: &Ctx<'_>) -> Option<(Slot, Handle)> {
+        let (slot, _) = self.me(ctx.dev())?;
+        let behind = !self.nodes.contains_key(&self.head) || !self.unnamed_removes().is_empty();
+        if behind || self.is_stale(ctx.dev()) {
+            return None;
+        }
+        Some((slot, self.path_key(self.head)?))
+    }
+
+    /// What was due and could not be done is due as soon as it can.
+    pub(super) fn due_again(&mut self, ctx: &Ctx<'_>) {
+        if self.head_missed && self.place_of_head(ctx).is_some() {
+            self.head_missed = false;
+            self.due_head(ctx);
+        }
+        if self.rewrap_missed && self.gate(ctx).is_ok() {
+            self.rewrap_missed = false;
+            self.rewrap_due = Some(ctx.now.mono);
+        }
+    }
+
     /// Signs a head: what is open here, the own chain, the node voted for.
     pub(crate) fn sign_head(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
         self.head_due = None;
-        let Some((slot, _)) = self.me(ctx.dev()) else {
-            return Ok(());
-        };
-        let behind = !self.nodes.contains_key(&self.head) || !self.unnamed_removes().is_empty();
-        if behind || self.is_stale(ctx.dev()) {
-            return Ok(());
-        }
-        let Some(handle) = self.path_key(self.head) else {
+        let Some((slot, handle)) = self.place_of_head(ctx) else {
+            self.head_missed = true;
             return Ok(());
         };
         let mut counters = self.own_counters(ctx, slot)?;

@@ -289,6 +289,7 @@ impl Thread {
         self.ring.insert(ck.clone());
         self.makers.insert(made_by, key.handle());
         self.save_keys(ctx);
+        ctx.open_boxes();
         let body = Body::CtlKeys(CtlKeys {
             keys: vec![CtlKey {
                 kid: key.kid(),

@@ -44,6 +44,7 @@ impl Thread {
         self.carry_over(ctx);
         self.founder_acts(ctx);
         self.tell_gate(ctx);
+        self.due_again(ctx);
     }
 
     /// Takes parked items whose time has come. Returns whether any was taken.

@@ -63,7 +63,11 @@ impl Thread {
     /// Seals again what members lack. The caller saves nothing; the batch has it all.
     pub(crate) fn rewrap(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
         self.rewrap_due = None;
-        if ctx.flaws.late_joiner_not_rewrapped || self.gate(ctx).is_err() {
+        if ctx.flaws.late_joiner_not_rewrapped {
+            return Ok(());
+        }
+        if self.gate(ctx).is_err() {
+            self.rewrap_missed = true;
             return Ok(());
         }
         let (mut owed, later) = self.owed(ctx);

@@ -17,6 +17,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const PAGE: u64 = 4096;
+/// Operations that create store and vault, and a few more.
+const CREATION: usize = 60;
 
 /// One operation of the record.
 struct Op {
@@ -250,6 +252,17 @@ fn look_after(
     look(&*open_at(image.path(), engine)?, replay.acknowledged())
 }
 
+/// Cuts the record after each of the operations that create the store.
+fn cut_everywhere(ops: &[Op], engine: EngineKind, before: (&Path, &BTreeMap<PathBuf, Kept>)) {
+    let mut chance = Stream::new([1; 32]);
+    for cut in 0..CREATION {
+        for _ in 0..4 {
+            let looked = look_after(ops, cut, engine, before, None, &mut chance);
+            assert!(looked.is_ok(), "{engine}, after {cut} operations: {looked:?}");
+        }
+    }
+}
+
 fn cut_and_look(engine: EngineKind) {
     let dir = TempDir::new().unwrap();
     let folder = dir.path().join("folder");
@@ -266,6 +279,7 @@ fn cut_and_look(engine: EngineKind) {
     });
     let before = BTreeMap::from(files);
     let ops = recorded(dir.path(), &folder);
+    cut_everywhere(&ops, engine, (&folder, &before));
     // the same cuts each time; with AIDMESH_LONG=1 others each time
     let mut seed = [0; 32];
     if is_long() {
@@ -275,9 +289,7 @@ fn cut_and_look(engine: EngineKind) {
     let cuts = if is_long() { 150 } else { 12 };
     let (mut batches, mut lost) = (0, 0);
     for number in 0..cuts {
-        // every fourth within the first operations, which create the store
-        let most = if number % 4 == 3 { 60 } else { ops.len() };
-        let cut = chance.below(most as u64) as usize;
+        let cut = chance.below(ops.len() as u64) as usize;
         let mut run = |deaf| look_after(&ops, cut, engine, (&folder, &before), deaf, &mut chance);
         match run(None) {
             Ok(number) => batches += number,

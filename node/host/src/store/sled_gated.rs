@@ -8,6 +8,7 @@
 //! * One tree: a batch is atomic within a tree only.
 //! * A page that outgrows a quarter of a segment goes to a blob file, which sled never syncs. A leaf holds
 //!   at most [`ROWS_PER_LEAF`] rows, so rows of at most [`ROW_BYTES`] keep every page out of there.
+//! * A snapshot that a power cut left unfinished is taken for a damaged one: it is removed before sled opens.
 //! * sled panics on some damaged files: it is opened on a thread of its own, and every call is caught.
 //!
 //! What it does *not* do: give space back, or open fast with a million rows. See [`super::EngineKind`].
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 /// sled's log.
 pub(super) const MAIN_FILE: &str = "db";
 const CONF_FILE: &str = "conf";
+/// Ends the name of a snapshot while it is written (sled's `snapshot.rs`).
+const UNFINISHED: &str = ".generating";
 const CACHE_BYTES: u64 = 24 << 20;
 /// Size of sled's segments, its default: a page larger than a quarter of it becomes a blob.
 const SEGMENT_BYTES: usize = 512 << 10;
@@ -131,9 +134,27 @@ impl Disk for Gated {
     }
 }
 
+/// Removes snapshots that were not finished, unless somebody has the log open and may be writing one.
+fn remove_unfinished(path: &Path) -> Result<(), StoreError> {
+    let Ok(log) = File::open(path.join(MAIN_FILE)) else {
+        return Ok(());
+    };
+    if log.try_lock().is_err() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn open_on_a_thread(path: &Path) -> Result<sled::Db, StoreError> {
     let since = Instant::now();
     loop {
+        remove_unfinished(path)?;
         let config = sled::Config::new()
             .path(path)
             .segment_size(SEGMENT_BYTES)
