@@ -85,10 +85,6 @@ pub enum Radio {
     Tunnel,
     /// Edge of a rural cell, 64 kbit/s.
     Rural,
-    /// Narrow satellite channel, 2.4 kbit/s.
-    Sat,
-    /// LoRa, 980 bit/s.
-    Lora,
 }
 
 impl Radio {
@@ -96,8 +92,6 @@ impl Radio {
         match self {
             Radio::Tunnel => Profile::TUNNEL,
             Radio::Rural => Profile::RURAL,
-            Radio::Sat => Profile::SAT,
-            Radio::Lora => Profile::LORA,
         }
     }
 }

@@ -27,7 +27,7 @@ use aidmesh_core::machine::open::{Identity, Part};
 use aidmesh_host::clock;
 use aidmesh_host::node::{Feed, Handle, Node, NodeError, Start, StartError};
 use aidmesh_host::store;
-use aidmesh_host::uplink::{Hello, Server, ServerConfig};
+use aidmesh_host::uplink::{BindError, Hello, Server, ServerConfig};
 use sd_notify::NotifyState;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the door learns who is here.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How long a port that is taken is asked for.
+const PORT_PATIENCE: Duration = Duration::from_secs(5);
 /// After the store failed: long enough to be seen as not ready, then the program ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -80,6 +82,22 @@ pub(crate) fn run(data: &Path, args: &Run, json: bool, hooks: Hooks) -> Result<(
         say("{\"event\":\"stopped\"}\n");
     }
     done
+}
+
+/// A port that is taken is asked for again for a while: a client of this machine may hold it in passing.
+async fn bind(listen: SocketAddr, config: impl Fn() -> ServerConfig) -> Result<Server, BindError> {
+    let until = tokio::time::Instant::now() + PORT_PATIENCE;
+    loop {
+        match Server::bind(listen, config()) {
+            Err(why)
+                if why.error.kind() == std::io::ErrorKind::AddrInUse
+                    && tokio::time::Instant::now() < until =>
+            {
+                tokio::time::sleep(PORT_PATIENCE / 20).await;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Runs the relay of a data folder until `stop` is done. `told` is called once it takes items. Needs a
@@ -169,7 +187,7 @@ impl Relay {
             let door = teach(&handle, settings, cards).await?;
             let live = Live::new(handle.clone(), door, watch, opened.folder.store_path());
             let live = Arc::new(live);
-            let config = ServerConfig {
+            let config = || ServerConfig {
                 routing: opened.routing.clone(),
                 hello: Hello {
                     routing: certificate::self_signed(&opened.routing).into(),
@@ -178,7 +196,7 @@ impl Relay {
                 admit: live.clone(),
                 links: handle.links(),
             };
-            let server = Server::bind(listen.unwrap_or(settings.listen), config);
+            let server = bind(listen.unwrap_or(settings.listen), config).await;
             let server = server.map_err(|why| Trouble::new(trouble::LISTEN, why))?;
             let addresses = server
                 .local_addr()

@@ -11,7 +11,7 @@ use super::claims::{Evidence, Judged, RelayLook};
 use super::gates::{self, Measured};
 use super::opened;
 use super::prepare::{DR_K, MEDIC_A};
-use super::script::{ALERT, CASE, HOTLINE, NOTE, Played};
+use super::script::{ALERT, CASE, HOTLINE, NOTE, Played, UNDERPASS};
 use super::story::{BrokeOff, Story, Word};
 use super::summary::{Blind, Bytes, Host, Integrity, Link, Outage, Person, Resume, Summary, Timings, Truth};
 use super::transcript::{Place, SCHEMA, Transcript, grouped, millis, short};
@@ -104,7 +104,7 @@ pub(super) async fn end(
         resume: Resume {
             parts_total: played.parts_total,
             parts_before_cut: played.parts_before_cut,
-            parts_sent_twice: played.again,
+            parts_sent_twice: measured.parts_sent_twice,
         },
         truth,
         blind,
@@ -180,6 +180,18 @@ async fn people(story: &Story) -> Vec<Person> {
     people
 }
 
+/// Parts that the relay got again since the underpass ended.
+fn again_since_cut(story: &Story) -> Option<u64> {
+    let since_ms = story
+        .outages
+        .iter()
+        .rfind(|outage| outage.name == UNDERPASS)?
+        .to_ms?;
+    let since = story.started + Duration::from_millis(since_ms);
+    let before = story.log.looks.iter().rfind(|stock| stock.at <= since)?.again?;
+    Some(story.log.looks.last()?.again?.saturating_sub(before))
+}
+
 /// What the hospital may read, as it would be found on a disk without a vault.
 async fn plaintext(story: &Story, played: &Played) -> Vec<u8> {
     let mut all = Vec::new();
@@ -248,7 +260,7 @@ fn measured(
         tunnel_end_to_relay: relay_had
             .zip(marks.tunnel_end)
             .map(|((_, after), end)| after.at - end),
-        parts_sent_twice: played.again,
+        parts_sent_twice: again_since_cut(story),
         samples_equal: arrived.then(|| story.recording.same_samples(&played.arrived)),
         original_equal: arrived.then(|| story.recording.same_files(&played.arrived)),
         ack_to_shown: shown(Word::Acknowledged)

@@ -30,7 +30,7 @@ pub(super) const PATH_CHECK: &str = "Path check by Unit 12";
 /// Name of the first outage.
 const TUNNEL: &str = "tunnel";
 /// Name of the second.
-const UNDERPASS: &str = "underpass";
+pub(super) const UNDERPASS: &str = "underpass";
 const SECOND: Duration = Duration::from_secs(1);
 /// From a command to what it does on the same device.
 const LOCAL_MAX: Duration = Duration::from_secs(20);
@@ -48,8 +48,6 @@ pub(super) struct Played {
     pub parts_total: u32,
     /// Parts across when the underpass began.
     pub parts_before_cut: u32,
-    /// Parts that came again after the underpass, as the relay tells.
-    pub again: Option<u64>,
     /// The files that arrived.
     pub arrived: Vec<File>,
 }
@@ -73,7 +71,6 @@ pub(super) async fn play(story: &mut Story, kill: Option<Kill>) -> Result<Played
         kill_relay(story).await?;
     }
     played.arrived = original(story).await?;
-    played.again = again_since_cut(story);
     acknowledge(story).await?;
     Ok(played)
 }
@@ -415,18 +412,6 @@ async fn original(story: &mut Story) -> Result<Vec<File>, BrokeOff> {
         }
         story.pause(SECOND / 20).await?;
     }
-}
-
-/// Parts that the relay got again since the underpass ended.
-fn again_since_cut(story: &Story) -> Option<u64> {
-    let since_ms = story
-        .outages
-        .iter()
-        .rfind(|outage| outage.name == UNDERPASS)?
-        .to_ms?;
-    let since = story.started + Duration::from_millis(since_ms);
-    let before = story.log.looks.iter().rfind(|stock| stock.at <= since)?.again?;
-    Some(story.log.looks.last()?.again?.saturating_sub(before))
 }
 
 async fn acknowledge(story: &mut Story) -> Result<(), BrokeOff> {

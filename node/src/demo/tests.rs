@@ -17,12 +17,12 @@ fn flags_are_those_of_features_that_exist() {
         (Radio::Tunnel, None, false, 7)
     );
     let all = parse(&[
-        "--ecg", "x.dcm", "--link", "sat", "--seed", "9", "--keep", "--exit", "--kill", "relay",
+        "--ecg", "x.dcm", "--link", "rural", "--seed", "9", "--keep", "--exit", "--kill", "relay",
     ]);
     let all = all.unwrap();
     assert_eq!(
         (all.link, all.kill, all.keep, all.seed),
-        (Radio::Sat, Some(Kill::Relay), true, 9)
+        (Radio::Rural, Some(Kill::Relay), true, 9)
     );
     for unknown in [
         "--hands-on",
@@ -30,6 +30,7 @@ fn flags_are_those_of_features_that_exist() {
         "--lang=de",
         "--break=truth",
         "--link=wire",
+        "--link=lora",
         "--kill=ambulance",
     ] {
         let refused = parse(&[unknown]).unwrap_err();
@@ -40,7 +41,5 @@ fn flags_are_those_of_features_that_exist() {
 #[test]
 fn links_are_those_of_the_model() {
     assert_eq!(Radio::Tunnel.profile().rate_bps, 128_000);
-    assert_eq!(Radio::Lora.profile().rate_bps, 980);
-    assert_eq!(Radio::Sat.profile().rate_bps, 2_400);
     assert_eq!(Radio::Rural.profile().rate_bps, 64_000);
 }

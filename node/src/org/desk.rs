@@ -21,7 +21,7 @@ use super::register::{DEVICES, Enrolled, Register};
 use super::{NoEntropy, Safe, keep_all, random, text};
 use aidmesh_core::codec::Malformed;
 use aidmesh_core::crypto::KeyPair;
-use aidmesh_core::directory::{Name, Revocation, Roles, RoutingCert, Signed, What};
+use aidmesh_core::directory::{Name, Revocation, Roles, Signed, What};
 use aidmesh_core::enrolment::{
     Grant, Invite, InviteSecret, Invites, OrgCard, Place, Renewal, Request, RequestError,
 };
@@ -300,22 +300,6 @@ impl<'a> Desk<'a> {
         Ok(Approved { grant, asking })
     }
 
-    /// Certifies a relay and names it in invites and grants. `place.key` is its routing key.
-    pub fn certify_relay(&mut self, place: &Place, now_min: u32) -> Result<RoutingCert, DeskError> {
-        let mut register = self.register.clone();
-        register.not_revoked(&place.key)?;
-        let cert = register.certify_relay(place.key, now_min)?;
-        register
-            .relays
-            .retain(|known| known.key != place.key && known.address() != place.address());
-        if register.relays.len() >= limits::PLACES {
-            return Err(DeskError::Full("relays"));
-        }
-        register.relays.push(place.clone());
-        self.commit(register, None)?;
-        Ok(cert)
-    }
-
     /// Trusts another organisation, or takes its newer card: grants name it from now on. Whether that
     /// changed anything.
     pub fn trust(&mut self, card: &OrgCard) -> Result<bool, DeskError> {
@@ -353,19 +337,6 @@ impl<'a> Desk<'a> {
         register.enrolled[at].ended = true;
         self.commit(register, None)?;
         Ok(revocations)
-    }
-
-    /// Ends the key of a relay for ever and names it no more.
-    pub fn revoke_relay(&mut self, address: &str) -> Result<Revocation, DeskError> {
-        let mut register = self.register.clone();
-        let at = register
-            .relays
-            .iter()
-            .position(|known| known.address() == address);
-        let place = register.relays.remove(at.ok_or(DeskError::Nobody)?);
-        let revocation = register.revocation(What::Routing, &place.key)?;
-        self.commit(register, None)?;
-        Ok(revocation)
     }
 
     /// All revocations of this desk, in order.

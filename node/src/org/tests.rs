@@ -506,26 +506,15 @@ fn the_root_words_renew_the_administrator_for_a_year() {
 }
 
 #[test]
-fn a_relay_is_certified_named_and_ended() {
+fn grants_name_the_relays_of_today() {
     let mut house = house("St Anna");
-    let cert = house.desk().certify_relay(&place(5), NOW).unwrap();
+    house.desk().set_relays(vec![place(5)]).unwrap();
     let (_, jana) = house.enrol("Jana N", Role::Paramedic);
     assert_eq!(jana.relays, [place(5)]);
-    let (machine, _, _) = machine(&jana, NOW);
-    let standing = machine
-        .directory()
-        .verify_routing(&cert, now(NOW + 300 * DAY).wall);
-    assert_eq!(standing.unwrap().lease, Lease::Valid);
     let moved = Place::new("relay.example:443", place(5).key).unwrap();
-    house.desk().certify_relay(&moved, NOW).unwrap();
-    assert_eq!(house.desk().relays(), [moved]);
-    let revocation = house.desk().revoke_relay("relay.example:443").unwrap();
-    assert_eq!(revocation.key, aidmesh_core::id::Key8::of_key(&place(5).key));
-    assert!(house.desk().relays().is_empty());
-    assert_eq!(
-        house.desk().certify_relay(&place(5), NOW).unwrap_err(),
-        DeskError::KnownKey
-    );
+    house.desk().set_relays(vec![moved.clone()]).unwrap();
+    let (_, tom) = house.enrol("Tom B", Role::Paramedic);
+    assert_eq!(tom.relays, [moved]);
 }
 
 #[test]

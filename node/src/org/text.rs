@@ -29,17 +29,14 @@ pub enum Form {
     Renewal,
     /// An organisation.
     OrgCard,
-    /// The routing certificate of a relay.
-    RelayCert,
 }
 
-const FORMS: [Form; 6] = [
+const FORMS: [Form; 5] = [
     Form::Invite,
     Form::Request,
     Form::Grant,
     Form::Renewal,
     Form::OrgCard,
-    Form::RelayCert,
 ];
 
 impl Form {
@@ -51,7 +48,6 @@ impl Form {
             Form::Grant => "AMG1",
             Form::Renewal => "AMN1",
             Form::OrgCard => "AMO1",
-            Form::RelayCert => "AMC1",
         }
     }
 
@@ -63,7 +59,6 @@ impl Form {
             Form::Grant => "a grant",
             Form::Renewal => "a renewal",
             Form::OrgCard => "a card of an organisation",
-            Form::RelayCert => "a certificate of a relay",
         }
     }
 
@@ -73,7 +68,6 @@ impl Form {
             Form::Request => limits::REQUEST_BYTES,
             Form::Grant => limits::GRANT_BYTES,
             Form::Renewal | Form::OrgCard => limits::ORG_CARD_BYTES,
-            Form::RelayCert => limits::CERT_BYTES,
         }
     }
 }

@@ -216,9 +216,12 @@ impl Machine {
         let person = self.person;
         with_thread!(self, store, id, |thread, ctx| {
             let (kind, body) = body_of(thread, ctx, person, what)?;
-            let at = thread.say(ctx, class, &body, kind)?;
+            let said = thread.say(ctx, class, &body, kind);
+            if let (Err(_), Body::EcgSnapshot(ecg)) = (&said, &body) {
+                thread.take_back_chunks(ctx, &ecg.manifest);
+            }
             thread.tell_gate(ctx);
-            Ok(at)
+            said
         })
         .unwrap_or(Err(CommandError::UnknownThread))
     }

@@ -211,3 +211,38 @@ fn a_thread_and_its_entries_name_people_and_what_was_taken_back() {
     assert_eq!((head.hash, head.class), (shown.hash, Class::Text));
     assert!(head.stored >= Wall(WALL));
 }
+
+#[test]
+fn an_ecg_that_is_refused_leaves_no_chunks() {
+    let (mut table, medic, _, _, thread) = two_and_a_relay();
+    let layers = vec![LayerData {
+        layer: 4,
+        name: "ecg.dcm".into(),
+        bytes: Bytes::from(vec![7; 5_000]),
+    }];
+    let what = Outgoing::Ecg {
+        recorded_ms: None,
+        digest: Bytes::from(vec![1; crate::limits::DIGEST_BYTES + 1]),
+        format: "DICOM".into(),
+        layers,
+    };
+    let class = Class::Clinical;
+    assert!(
+        table
+            .try_command(medic, Command::Send { thread, class, what })
+            .is_err()
+    );
+    // the next batch has nothing of it
+    table.note(medic, thread, "aspirin 300 mg");
+    let medic = &table.boxes[medic];
+    assert!(medic.machine.threads[&thread].blobs.0.is_empty());
+    let mut chunks = 0;
+    let chunk = crate::store::table::chunk(thread, crate::id::Object8([0; 8]), 4, 0);
+    let table_of_chunks = &chunk[..1];
+    let count = &mut |_: &[u8], _: &[u8]| {
+        chunks += 1;
+        std::ops::ControlFlow::Continue(())
+    };
+    medic.store.scan(table_of_chunks, count).unwrap();
+    assert_eq!(chunks, 0);
+}

@@ -39,6 +39,18 @@ impl Thread {
         }
     }
 
+    /// Chunks of an object that [`Thread::own_chunks`] took and no entry names.
+    pub(crate) fn take_back_chunks(&mut self, ctx: &mut Ctx<'_>, manifest: &Manifest) {
+        let object = manifest.object();
+        for (layer, total) in manifest.totals() {
+            let layer = layer.to_u8();
+            self.blobs.0.remove(&(object, layer));
+            for index in 0..total {
+                ctx.batch().delete(table::chunk(self.id, object, layer, index));
+            }
+        }
+    }
+
     /// Class in which the chunks of a layer travel: digest and beats with their entry, preview and
     /// lossless as clinical, the rest in bulk.
     pub(crate) fn chunk_class(&self, object: Object8, layer: u8) -> Class {

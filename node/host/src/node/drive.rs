@@ -122,11 +122,13 @@ struct Life {
     failed: bool,
     identity: Identity,
     hooks: Hooks,
+    /// Of each peer, while there is a link.
+    forgetful: BTreeMap<[u8; 32], Forgetful>,
 }
 
 struct Peer {
     units: mpsc::Sender<Unit>,
-    forgetful: Forgetful,
+    key: [u8; 32],
 }
 
 impl Life {
@@ -157,6 +159,7 @@ impl Life {
             failed: false,
             identity: start.identity.clone(),
             hooks: start.hooks.clone(),
+            forgetful: BTreeMap::new(),
         })
     }
 
@@ -236,11 +239,14 @@ impl Life {
             FromLink::Up { info, units, number } => self.link_up(info, units, number),
             FromLink::Frames { link, bytes } => {
                 let link = LinkId(link);
-                if let Some(peer) = self.links.get_mut(&link) {
-                    for unit in self.hooks.incoming(&bytes, &mut peer.forgetful) {
-                        let _ = peer.units.try_send(unit);
-                    }
-                    self.give(Input::Frame { link, bytes });
+                let Some(peer) = self.links.get(&link) else {
+                    return;
+                };
+                let forgetful = self.forgetful.entry(peer.key).or_default();
+                let ends = self.identity.member.is_none() && self.hooks.incoming(&bytes, forgetful);
+                match ends {
+                    true => self.close(link),
+                    false => self.give(Input::Frame { link, bytes }),
                 }
             }
             FromLink::Grant { link, bytes } => {
@@ -270,7 +276,7 @@ impl Life {
         let clear = self.hooks.plaintext(&self.identity);
         let peer = Peer {
             units: units.clone(),
-            forgetful: Forgetful::default(),
+            key: info.peer,
         };
         self.links.insert(link, peer);
         self.give(Input::LinkUp { link, info });
@@ -308,10 +314,10 @@ impl Life {
     }
 
     fn transmit(&mut self, link: LinkId, unit: Unit) {
-        let full = match self.links.get_mut(&link) {
+        let full = match self.links.get(&link) {
             Some(peer) => {
-                self.hooks.outgoing(&unit, &mut peer.forgetful);
-                peer.units.try_send(unit).is_err()
+                let forgetful = self.forgetful.entry(peer.key).or_default();
+                peer.units.try_send(self.hooks.outgoing(unit, forgetful)).is_err()
             }
             None => false,
         };

@@ -14,7 +14,6 @@ use aidmesh_core::mailbox::proof::Burst;
 use aidmesh_core::sync::{Cutter, Have, HaveHead, Subject};
 use aidmesh_core::wire::{Frame, decode_all};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
@@ -27,23 +26,27 @@ pub struct Hooks {
     pub word_before_evidence: bool,
     /// With these arguments a program under test starts another one with the same faults.
     pub arguments: Vec<OsString>,
-    /// After a silence in mid-transfer tells the peer that no part is here: the count of parts that came
-    /// twice must rise.
+    /// A relay ends a link after a silence in mid-transfer and tells the peer, when it comes again, that no
+    /// part is here: the count of parts that came twice must rise.
     pub parts_forgotten: bool,
 }
 
 /// A silence that parts are forgotten after.
 const SILENCE: Duration = Duration::from_secs(2);
+/// How long they stay forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+/// Frames with parts that make a transfer.
+const TRANSFER: u32 = 32;
 
-/// What [`Hooks::parts_forgotten`] has to know of a link.
+/// What [`Hooks::parts_forgotten`] has to know of a peer.
 #[derive(Debug, Default)]
 pub(super) struct Forgetful {
-    /// The last HAVE of each handle that was told.
-    told: BTreeMap<Handle, Bytes>,
+    /// Until then no part is told.
+    until: Option<Instant>,
     /// When anything came last.
     heard: Option<Instant>,
-    /// When a part came last.
-    part: Option<Instant>,
+    /// Frames with parts.
+    parts: u32,
 }
 
 impl Hooks {
@@ -74,38 +77,36 @@ impl Hooks {
         Some(Unit { bytes, class })
     }
 
-    /// Looks at what leaves.
-    pub(super) fn outgoing(&self, unit: &Unit, link: &mut Forgetful) {
-        let frames = decode_all(&unit.bytes).flatten().filter(|_| self.parts_forgotten);
-        for frame in frames {
-            if let Frame::Have(body) = frame
-                && let Ok(HaveHead {
-                    subject: Subject::Handle(handle),
-                    ..
-                }) = HaveHead::decode(&body)
-            {
-                link.told.insert(handle, body);
-            }
+    /// What leaves in place of a unit.
+    pub(super) fn outgoing(&self, unit: Unit, peer: &Forgetful) -> Unit {
+        if peer.until.is_none_or(|until| Instant::now() >= until) {
+            return unit;
+        }
+        let frames = decode_all(&unit.bytes).flatten();
+        let bytes = frames.flat_map(|frame| without_parts(&frame).unwrap_or_else(|| frame.encode()));
+        Unit {
+            bytes: bytes.collect(),
+            ..unit
         }
     }
 
-    /// Looks at what came, and says what is told before it is taken.
-    pub(super) fn incoming(&self, bytes: &Bytes, link: &mut Forgetful) -> Vec<Unit> {
+    /// Looks at what came, and says whether the link ends for it.
+    pub(super) fn incoming(&self, bytes: &Bytes, peer: &mut Forgetful) -> bool {
         if !self.parts_forgotten {
-            return vec![];
+            return false;
         }
         let now = Instant::now();
-        let heard = link.heard.replace(now).filter(|at| now - *at >= SILENCE);
-        let in_transfer = |at: Instant| link.part.is_some_and(|part| at - part < SILENCE);
-        let cut = heard.is_some_and(in_transfer);
-        if decode_all(bytes)
-            .flatten()
-            .any(|frame| matches!(frame, Frame::Data(_)))
-        {
-            link.part = Some(now);
+        let silence = peer.heard.replace(now).is_some_and(|at| now - at >= SILENCE);
+        // once: a link that ends again and again would carry nothing
+        let cut = silence && peer.parts >= TRANSFER && peer.until.is_none();
+        if cut {
+            peer.until = Some(now + FORGOTTEN);
         }
-        let told = link.told.values().filter(|_| cut);
-        told.filter_map(without_parts).collect()
+        let parts = decode_all(bytes).flatten();
+        peer.parts += parts
+            .map(|frame| u32::from(matches!(frame, Frame::Data(_))))
+            .sum::<u32>();
+        cut
     }
 
     /// A word that nobody signed for.
@@ -129,9 +130,10 @@ impl Hooks {
     }
 }
 
-/// A RESET, and a HAVE as of somebody who holds no part of any blob.
-fn without_parts(told: &Bytes) -> Option<Unit> {
-    let have = HaveHead::decode(told).ok()?.resolve(None, None).ok()?;
+/// Of a HAVE: a RESET, and a HAVE as of somebody who holds no part of any blob.
+fn without_parts(frame: &Frame) -> Option<Bytes> {
+    let Frame::Have(body) = frame else { return None };
+    let have = HaveHead::decode(body).ok()?.resolve(None, None).ok()?;
     let Subject::Handle(handle) = have.subject else {
         return None;
     };
@@ -139,11 +141,5 @@ fn without_parts(told: &Bytes) -> Option<Unit> {
     let bodies = Have { blobs, ..have }.encode_all(None, None);
     let haves = bodies.into_iter().map(Frame::Have);
     let frames = [Frame::Reset(handle)].into_iter().chain(haves);
-    let bytes = frames
-        .flat_map(|frame| frame.encode().to_vec())
-        .collect::<Vec<u8>>();
-    Some(Unit {
-        bytes: bytes.into(),
-        class: Class::Text,
-    })
+    Some(frames.flat_map(|frame| frame.encode().to_vec()).collect())
 }

@@ -49,7 +49,7 @@ const PART_KEY: usize = 1 + 16 + 4;
 /// Tables whose rows belong to the thread that the key names after the table's byte.
 const THREAD_TABLES: &[u8] = b"tepuncvrq";
 /// Attempts to read a row whose parts are being replaced, before calling it damaged.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: u32 = 1000;
 
 /// Sealed rows over an engine.
 pub struct Sealed {

@@ -25,7 +25,6 @@ const ADMIN_MINUTES: u32 = 365 * DAY;
 /// What an administrator made here may do.
 const POWERS: u8 = Power::Enrol as u8 | Power::Revoke as u8 | Power::Policy as u8;
 const QUOTA_DEVICE: u8 = 1;
-const QUOTA_RELAY: u8 = 2;
 
 pub(super) fn admin_cert(root: &KeyPair, admin: &KeyPair, serial: u32, now_min: u32) -> AdminCert {
     let cert = AdminCert {
@@ -136,15 +135,6 @@ impl Register {
         };
         let routing = self.routing_cert(subject.routing_key, QUOTA_DEVICE, window)?;
         Ok((device.signed_by(&self.admin), routing))
-    }
-
-    /// The certificate of a relay: it runs unattended, as long as the desk's own certificate lasts.
-    pub(super) fn certify_relay(&mut self, key: [u8; 32], now_min: u32) -> Result<RoutingCert, DeskError> {
-        let window = Window {
-            not_after_min: self.valid_admin(now_min)?.window.not_after_min,
-            ..self.window(now_min)?
-        };
-        self.routing_cert(key, QUOTA_RELAY, window)
     }
 
     fn routing_cert(
