@@ -1,10 +1,12 @@
-//! Independent programs judge what our importer reads.
+//! Independent programs judge what our importer reads, an independent library our MLS ([`mls`]).
 //!
 //! `tests/interop/judge_ecg.py` reads each file with `wfdb` or `pydicom`, our `ecg_dump` reads the same file,
 //! and every sample, gain, rate and lead name must be equal. A difference fails the test; so does a reader
 //! that cannot be started, once the requirement is there. What the judges print stands in the failure.
 //!
 //! Not here: whether the file itself is right, and how an ECG is drawn (`aidmesh-ecg` tests that).
+
+mod mls;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +18,10 @@ const LAYER: &str = "judges";
 
 /// The tests of this layer.
 pub(crate) fn tests() -> Vec<Test> {
+    ecg_tests().into_iter().chain(mls::tests()).collect()
+}
+
+fn ecg_tests() -> Vec<Test> {
     vec![
         Test::new(LAYER, "generated_dicom_is_read_alike", || {
             let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges-empty");
