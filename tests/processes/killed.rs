@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::child::Process;
+use super::child::{Process, wait_for};
 use super::world::{DOCTOR, MEDIC, THREAD, World, entry_of, objects, text};
 use super::{LAYER, long};
 use crate::harness::Test;
@@ -12,6 +12,8 @@ use crate::harness::Test;
 /// Times that the node is killed.
 const ROUNDS: u64 = 8;
 const ROUNDS_LONG: u64 = 60;
+/// Notes of one round at most: in an hour a relay takes 256 KiB of them from a device (PROTOCOL, *Mailbox*).
+const NOTES_MAX: usize = 6;
 /// Steps of the moment at which it is killed, milliseconds.
 const STEP_MS: u64 = 37;
 const STEPS: u64 = 17;
@@ -43,9 +45,11 @@ pub(super) fn tests() -> Vec<Test> {
             assert!(stored.len() as u64 > rounds, "{} notes", stored.len());
 
             // what was stored goes on by itself, and arrives once
-            for entry in stored.keys() {
-                world.arrived(DOCTOR.0, entry);
-            }
+            wait_for("all notes at the doctor", || {
+                let there = shown(&world, DOCTOR.0);
+                let here = |entry: &String| there.iter().any(|one| one["entry"] == **entry);
+                stored.keys().all(here).then_some(())
+            });
             assert_all_there(&world, DOCTOR.0, &stored);
             for process in [medic, doctor, desk, relay] {
                 assert!(process.stop().success());
@@ -70,7 +74,7 @@ fn write_until_killed(
             node.kill();
             gone.store(true, Ordering::Release);
         });
-        for number in 0.. {
+        for number in 0..NOTES_MAX {
             let note = format!("round {round} note {number}");
             let output = world.command(MEDIC.0, &["send", THREAD, &note]).output().unwrap();
             // an answer that is cut off says nothing; one that is whole says stored
@@ -87,14 +91,25 @@ fn write_until_killed(
 /// Every stored note is shown exactly once, under its id and with its text.
 #[track_caller]
 fn assert_all_there(world: &World, who: &str, stored: &BTreeMap<String, String>) {
-    let thread = text(&threads(world, who), "thread");
-    let shown = world.get(who, &format!("/v1/threads/{thread}/entries?limit=1000"));
-    let shown = shown.as_array().unwrap();
+    let shown = shown(world, who);
     for (entry, note) in stored {
         let by_id: Vec<_> = shown.iter().filter(|one| one["entry"] == **entry).collect();
         let texts = shown.iter().filter(|one| one["text"] == **note).count();
         assert_eq!((by_id.len(), texts), (1, 1), "{who}: {entry} {note}");
         assert_eq!(text(by_id[0], "text"), *note);
+    }
+}
+
+/// All entries of the thread, more than a person is shown at once.
+fn shown(world: &World, who: &str) -> Vec<serde_json::Value> {
+    let thread = text(&threads(world, who), "thread");
+    let (mut all, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(who, &format!("/v1/threads/{thread}/entries?limit=1000{before}"));
+        let page = page.as_array().unwrap();
+        let Some(first) = page.first() else { return all };
+        before = format!("&before={}", text(first, "entry"));
+        all.extend(page.iter().cloned());
     }
 }
 

@@ -66,6 +66,8 @@ struct Which {
     acts: Option<bool>,
     /// So many at most.
     limit: Option<usize>,
+    /// Of a thread: only what stands before this entry.
+    before: Option<String>,
 }
 
 /// Entries of a listing that asks for no number.
@@ -102,7 +104,7 @@ async fn entries(
     Params(which): Params<Which>,
 ) -> Answer<Vec<EntryInfo>> {
     let (acts, limit) = (which.acts.unwrap_or(true), which.limit.unwrap_or(LISTED));
-    service.entries(id, acts, limit).await.map(Json)
+    service.entries(id, acts, limit, which.before).await.map(Json)
 }
 
 async fn add(State(service): Asked, Names(id): Names<String>, Body(whom): Body<Whom>) -> Answer<Made> {

@@ -240,6 +240,7 @@ async fn what_was_taken_back_stays_and_says_so() {
     };
     assert_eq!(kinds("").await, ["ecg", "alert", "recall"]);
     assert_eq!(kinds("?limit=2").await, ["alert", "recall"]);
+    assert_eq!(kinds(&format!("?limit=1&before={}", all.alert)).await, ["ecg"]);
     let path = format!("/v1/entries/{}/seen", all.alert);
     let _: Made = all.doctor.client.post(&path, &json!({})).await.unwrap();
     until("the medic has what the doctor saw", async || {

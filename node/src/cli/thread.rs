@@ -29,7 +29,7 @@ pub enum Thread {
     /// Remove a person. They read nothing that is written from then on.
     Remove(Change),
     /// Leave a thread. What is here stays readable here.
-    Leave(Show),
+    Leave(Leave),
 }
 
 /// `thread new`.
@@ -60,10 +60,25 @@ pub enum Kind {
     Hotline,
 }
 
-/// `thread show`, `thread leave`.
+/// `thread show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  aidmesh thread show 7K2\n  aidmesh thread leave 3f9a01c2")]
+#[command(after_help = "Examples:\n  aidmesh thread show 7K2\n  aidmesh thread show 3f9a01c2 --last 20")]
 pub struct Show {
+    /// Title, or the beginning of the id.
+    #[arg(value_name = "THREAD")]
+    pub thread: String,
+    /// Entries at most, the newest; 999 is the most.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..1000))]
+    pub last: u16,
+    /// Only entries that stand before this one.
+    #[arg(long, value_name = "ENTRY")]
+    pub before: Option<String>,
+}
+
+/// `thread leave`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  aidmesh thread leave 3f9a01c2")]
+pub struct Leave {
     /// Title, or the beginning of the id.
     #[arg(value_name = "THREAD")]
     pub thread: String,
@@ -87,7 +102,7 @@ impl Thread {
         match self {
             Thread::New(new) => found(context, &node, new).await?,
             Thread::List => list(context, &node).await?,
-            Thread::Show(Show { thread }) => show(context, &node, &thread).await?,
+            Thread::Show(which) => show(context, &node, &which).await?,
             Thread::Add(Change { thread, person }) => {
                 let path = format!("/v1/threads/{}/members", segment(&thread));
                 let made: Made = node
@@ -105,7 +120,7 @@ impl Thread {
                 let made: Made = node.delete(&path).await?;
                 changed(context, &made, &format!("{} is removed.", clean(&person)));
             }
-            Thread::Leave(Show { thread }) => {
+            Thread::Leave(Leave { thread }) => {
                 let path = format!("/v1/threads/{}/leave", segment(&thread));
                 let made: Made = node.post(&path, &serde_json::json!({})).await?;
                 changed(context, &made, &format!("{} is left.", clean(&thread)));
@@ -179,13 +194,24 @@ async fn list(context: &mut Context, node: &Client) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn show(context: &mut Context, node: &Client, name: &str) -> Result<(), Fault> {
-    let thread: ThreadInfo = node.get(&format!("/v1/threads/{}", segment(name))).await?;
-    let path = format!("/v1/threads/{}/entries", segment(&thread.thread));
-    let entries: Vec<EntryInfo> = node.get(&path).await?;
+async fn show(context: &mut Context, node: &Client, which: &Show) -> Result<(), Fault> {
+    let (name, last) = (segment(&which.thread), usize::from(which.last));
+    let thread: ThreadInfo = node.get(&format!("/v1/threads/{name}")).await?;
+    // one more than is shown tells that there are more
+    let mut path = format!(
+        "/v1/threads/{}/entries?limit={}",
+        segment(&thread.thread),
+        last + 1
+    );
+    if let Some(before) = &which.before {
+        path.push_str(&format!("&before={}", segment(before)));
+    }
+    let mut entries: Vec<EntryInfo> = node.get(&path).await?;
+    let earlier = entries.len() > last;
+    entries.drain(..entries.len().saturating_sub(last));
     context
         .screen
-        .object(&serde_json::json!({ "thread": thread, "entries": entries }));
+        .object(&serde_json::json!({ "thread": thread, "entries": entries, "earlier": earlier }));
     let head = format!("{}  {} ({})", short(&thread.thread), thread.name, thread.kind);
     let head = context.screen.paint(Paint::Bold, &clean(&head));
     context.screen.line(&head);
@@ -202,6 +228,9 @@ async fn show(context: &mut Context, node: &Client, name: &str) -> Result<(), Fa
         row
     });
     context.screen.table("  ", &members.collect::<Vec<_>>());
+    if earlier {
+        context.screen.line("Earlier entries are not shown: --last N");
+    }
     let now = now_ms();
     let rows: Vec<Vec<String>> = entries.iter().map(|entry| entry_row(entry, now)).collect();
     context.screen.table("", &rows);

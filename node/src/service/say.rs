@@ -50,13 +50,25 @@ impl Service {
         .await
     }
 
-    /// The newest entries of a thread, in the order of their times.
-    pub async fn entries(&self, name: String, acts: bool, limit: usize) -> Result<Vec<EntryInfo>, Failure> {
+    /// The newest entries of a thread, in the order of their times; with `before`, of those that stand before
+    /// that entry.
+    pub async fn entries(
+        &self,
+        name: String,
+        acts: bool,
+        limit: usize,
+        before: Option<String>,
+    ) -> Result<Vec<EntryInfo>, Failure> {
         self.look(move |look| {
             let (id, _) = find::thread(look, &name)?;
             let mut heads = look.machine.entry_heads(id);
-            heads.retain(|head| listed(head, acts));
             heads.sort_by_key(|head| (head.hlc, head.at));
+            if let Some(before) = before {
+                let (_, at) = find::entry(look, &before)?;
+                let place = heads.iter().position(|head| head.at == at);
+                heads.truncate(place.ok_or_else(|| faults::not_found("no such entry", &[]))?);
+            }
+            heads.retain(|head| listed(head, acts));
             let first = heads.len().saturating_sub(limit.min(LISTED_MAX));
             infos(look, heads[first..].iter().map(|head| (id, head.at)))
         })

@@ -2,7 +2,7 @@
 //! for, in bursts; and filling a link's budget from its queue.
 
 use super::queue::{ItemRef, Next, Rank};
-use super::session::{GRACE_MS, HAVE_AFTER_MS, Handed, RECEIPT_AFTER_MS, Session};
+use super::session::{GRACE_MS, HAVE_AFTER_MS, Handed, RECEIPT_AFTER_MS, SILENCE_MS, Session};
 use super::tx::Effect;
 use super::{LinkId, Machine, Output};
 use crate::blobs::Chunks;
@@ -125,9 +125,7 @@ impl Machine {
             return Ok(());
         };
         let peer = session.peer();
-        let mut handed = std::mem::take(&mut session.handed);
-        handed.retain(|h| session.awaits(h, now) || now.since_ms(h.at) < 10 * RECEIPT_AFTER_MS);
-        session.handed = handed;
+        session.handed.retain(|h| now.since_ms(h.at) < SILENCE_MS);
         let session = &*session;
         let mut groups: BTreeMap<(Class, Handle), Vec<Owed>> = BTreeMap::new();
         let handed = |item: &ItemRef| {
@@ -177,7 +175,7 @@ impl Machine {
     ) -> Result<(), ReadError> {
         let mut ids = Vec::new();
         let mut handed = Vec::new();
-        for Owed { item, .. } in items {
+        for Owed { item, named, .. } in items {
             let Some(bytes) = self.read_item(store, *item)? else {
                 continue;
             };
@@ -192,6 +190,7 @@ impl Machine {
                 item: *item,
                 handle,
                 at: self.now.mono,
+                named: *named,
             });
         }
         if ids.is_empty() {

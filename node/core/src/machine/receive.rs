@@ -367,9 +367,11 @@ impl Machine {
             return;
         };
         let by = session.peer();
-        let Some(handed) = session.handed.iter().find(|h| h.id == refused.id).copied() else {
+        let Some(handed) = session.handed.iter_mut().find(|h| h.id == refused.id) else {
             return;
         };
+        handed.named = true;
+        let handed = *handed;
         let why = Refusal::words(refused.why);
         self.tx.effects.push(Effect::Event(Event::Refused { by, why }));
         if let ItemRef::Log { thread, .. } = handed.item {

@@ -23,6 +23,8 @@ pub(crate) const GRACE_MS: u64 = 4_000;
 pub(crate) const GREET_MS: u64 = 2_000;
 /// An item without a receipt is offered again after this long.
 pub(crate) const RECEIPT_AFTER_MS: u64 = 10_000;
+/// The same on a link of streams whose peer says nothing at all.
+pub(crate) const SILENCE_MS: u64 = 100_000;
 /// What is held is told this long after the last news, to tell of a whole burst at once.
 pub(crate) const HAVE_AFTER_MS: u64 = 300;
 /// After a relay's first answer: by then it has shown all that it holds.
@@ -74,6 +76,8 @@ pub(crate) struct Handed {
     pub(crate) item: ItemRef,
     pub(crate) handle: Handle,
     pub(crate) at: Instant,
+    /// The next time it goes out whole: its burst went alone, or the peer threw it away.
+    pub(crate) named: bool,
 }
 
 /// See the module.
@@ -193,20 +197,22 @@ impl Session {
             .is_none_or(|(last, times)| now >= last.plus_ms(GRACE_MS << times.saturating_sub(1).min(8)))
     }
 
-    /// Whether a receipt for what was handed over may still come. On a link of streams a silent peer cannot
-    /// have got it, and what it did not get is still under way.
+    /// Whether a receipt for what was handed over may still come. On a link of streams a peer that said nothing
+    /// since has not got it yet, and it is still under way; a peer that stays silent while the link lives
+    /// dropped it.
     pub(crate) fn awaits(&self, handed: &Handed, now: Instant) -> bool {
-        let silent = self.info.streams && self.heard <= handed.at;
-        silent || now.since_ms(handed.at) < RECEIPT_AFTER_MS
+        let silent = self.info.streams && !handed.named && self.heard <= handed.at;
+        let patience = if silent { SILENCE_MS } else { RECEIPT_AFTER_MS };
+        now.since_ms(handed.at) < patience
     }
 
     /// Whether the peer is asked for its word by a burst alone before the item goes out whole. `shown`: it
-    /// shows something at the item's place. If no receipt comes that is not this very item. On a link of
-    /// streams what went out once has arrived, and only its receipt may be missing.
+    /// shows something at the item's place. If no receipt comes that is not this very item, and it goes out
+    /// whole next. On a link of streams what went out whole has arrived, and only its receipt may be missing.
     pub(crate) fn asks_first(&self, item: &ItemRef, shown: bool) -> bool {
-        match self.tries.get(item) {
-            None => shown,
-            Some((_, times)) => self.info.streams && times % 2 == 1,
+        match self.handed.iter().find(|h| h.item == *item) {
+            Some(handed) => self.info.streams && !handed.named,
+            None => shown && !self.tries.contains_key(item),
         }
     }
 

@@ -216,7 +216,13 @@ fn a_blob_of_one_thread_cannot_be_overwritten_from_another() {
 
 #[test]
 fn garbage_at_a_place_keeps_nothing_genuine_from_the_relay() {
+    garbage_at_a_place(false);
+    garbage_at_a_place(true);
+}
+
+fn garbage_at_a_place(streams: bool) {
     let (mut table, medic, doctor, relay, thread) = two_and_a_relay();
+    table.streams = streams;
     table.add(medic, doctor, thread, Role::Cardiologist);
     table.connect(medic, doctor);
     table.pass(10_000);

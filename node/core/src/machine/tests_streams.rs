@@ -65,3 +65,33 @@ fn a_lost_receipt_costs_a_burst_and_no_item_on_a_link_of_streams() {
     assert_eq!(tally(&table, relay).chunks_again, 0);
     assert_eq!(table.boxes[medic].machine.waiting(), [0; 5]);
 }
+
+#[test]
+fn what_a_relay_threw_away_goes_out_whole_after_its_burst_was_not_answered() {
+    for dropped in [5, 2 * CHUNKS] {
+        let (mut table, medic, relay) = sent(true);
+        // also all of it: then the relay has no reason to say anything
+        let data = Frame::Data(crate::wire::Data {
+            key: [0; 8],
+            off: 0,
+            first: None,
+            last: true,
+            bytes: Bytes::from_static(b"x"),
+        });
+        let thrown_away = data.encode()[0];
+        let frames = table.under_way.as_mut().unwrap();
+        let mut left = dropped;
+        frames.retain(|(to, frame)| {
+            let Input::Frame { bytes, .. } = frame else {
+                return true;
+            };
+            let drops = *to == relay && bytes[0] == thrown_away && left > 0;
+            left -= usize::from(drops);
+            !drops
+        });
+        table.end_silence();
+        table.pass(180_000);
+        assert_eq!(table.boxes[medic].machine.waiting(), [0; 5], "{dropped} dropped");
+        assert_eq!(tally(&table, relay).chunks_again, 0);
+    }
+}

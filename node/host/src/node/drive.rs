@@ -1,7 +1,7 @@
 //! The machine's thread: one input, then all outputs, then the next.
 
 use super::events::Log;
-use super::hooks::{Forgetful, Hooks};
+use super::hooks::{Forgetfuls, Hooks};
 use super::writer::{Writer, Written};
 use super::{Call, NodeError, Start, StartError, State};
 use crate::clock;
@@ -122,8 +122,7 @@ struct Life {
     failed: bool,
     identity: Identity,
     hooks: Hooks,
-    /// Of each peer, while there is a link.
-    forgetful: BTreeMap<[u8; 32], Forgetful>,
+    forgetful: Forgetfuls,
 }
 
 struct Peer {
@@ -159,7 +158,7 @@ impl Life {
             failed: false,
             identity: start.identity.clone(),
             hooks: start.hooks.clone(),
-            forgetful: BTreeMap::new(),
+            forgetful: Forgetfuls::new(),
         })
     }
 
@@ -242,8 +241,8 @@ impl Life {
                 let Some(peer) = self.links.get(&link) else {
                     return;
                 };
-                let forgetful = self.forgetful.entry(peer.key).or_default();
-                let ends = self.identity.member.is_none() && self.hooks.incoming(&bytes, forgetful);
+                let relay = self.identity.member.is_none();
+                let ends = relay && self.hooks.incoming(&bytes, peer.key, &mut self.forgetful);
                 match ends {
                     true => self.close(link),
                     false => self.give(Input::Frame { link, bytes }),
@@ -316,8 +315,8 @@ impl Life {
     fn transmit(&mut self, link: LinkId, unit: Unit) {
         let full = match self.links.get(&link) {
             Some(peer) => {
-                let forgetful = self.forgetful.entry(peer.key).or_default();
-                peer.units.try_send(self.hooks.outgoing(unit, forgetful)).is_err()
+                let unit = self.hooks.outgoing(unit, self.forgetful.get(&peer.key));
+                peer.units.try_send(unit).is_err()
             }
             None => false,
         };

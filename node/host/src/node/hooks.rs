@@ -14,6 +14,7 @@ use aidmesh_core::mailbox::proof::Burst;
 use aidmesh_core::sync::{Cutter, Have, HaveHead, Subject};
 use aidmesh_core::wire::{Frame, decode_all};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,9 @@ pub(super) struct Forgetful {
     parts: u32,
 }
 
+/// By routing key.
+pub(super) type Forgetfuls = BTreeMap<[u8; 32], Forgetful>;
+
 impl Hooks {
     /// An item in clear for a mailbox that nobody empties, as a whole burst.
     pub(super) fn plaintext(&self, identity: &Identity) -> Option<Unit> {
@@ -78,8 +82,9 @@ impl Hooks {
     }
 
     /// What leaves in place of a unit.
-    pub(super) fn outgoing(&self, unit: Unit, peer: &Forgetful) -> Unit {
-        if peer.until.is_none_or(|until| Instant::now() >= until) {
+    pub(super) fn outgoing(&self, unit: Unit, peer: Option<&Forgetful>) -> Unit {
+        let until = peer.and_then(|peer| peer.until);
+        if until.is_none_or(|until| Instant::now() >= until) {
             return unit;
         }
         let frames = decode_all(&unit.bytes).flatten();
@@ -91,10 +96,11 @@ impl Hooks {
     }
 
     /// Looks at what came, and says whether the link ends for it.
-    pub(super) fn incoming(&self, bytes: &Bytes, peer: &mut Forgetful) -> bool {
+    pub(super) fn incoming(&self, bytes: &Bytes, from: [u8; 32], peers: &mut Forgetfuls) -> bool {
         if !self.parts_forgotten {
             return false;
         }
+        let peer = peers.entry(from).or_default();
         let now = Instant::now();
         let silence = peer.heard.replace(now).is_some_and(|at| now - at >= SILENCE);
         // once: a link that ends again and again would carry nothing
