@@ -466,6 +466,8 @@ mod tests;
 #[cfg(test)]
 mod tests_hostile;
 #[cfg(test)]
+mod tests_keys;
+#[cfg(test)]
 mod tests_rewrap;
 #[cfg(test)]
 mod tests_streams;

@@ -32,7 +32,7 @@ use crate::directory::DeviceCert;
 use crate::entry::Kind;
 use crate::envelope::Class;
 use crate::group::control::{Commit, Genesis, Head};
-use crate::group::keys::KeyRing;
+use crate::group::keys::{ControlKey, KeyRing};
 use crate::group::membership::{Membership, Ops};
 use crate::group::mls::NodeState;
 use crate::id::{Dev, Handle, Incarnation, Key8, MsgId, NodeId, Object8, OpId, Seq, Slot, ThreadId};
@@ -296,6 +296,29 @@ impl Thread {
             node = commit.header.parent;
         }
         self.makers.get(&self.genesis_op).copied()
+    }
+
+    /// Control keys by which members know this thread, at most `most`: the one written under, the newest that
+    /// each member says it holds, then the newest.
+    pub(crate) fn keys_to_meet_by(&self, most: usize) -> Vec<&ControlKey> {
+        let written = self.path_key(self.head).and_then(|h| self.ring.by_handle(h));
+        let newest_of = |info: &HeadInfo| {
+            let mut by_age = self.ring.iter().rev();
+            by_age.find(|key| info.head.kids.contains(&key.kid()))
+        };
+        let members = self.membership.members.values();
+        let of_members = members.filter_map(|m| self.heads.get(&m.slot).and_then(newest_of));
+        let mut keys: Vec<&ControlKey> = Vec::new();
+        for key in written
+            .into_iter()
+            .chain(of_members)
+            .chain(self.ring.iter().rev())
+        {
+            if keys.len() < most && keys.iter().all(|known| known.handle() != key.handle()) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// This store does not remember all that this life of the device wrote.

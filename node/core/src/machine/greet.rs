@@ -19,8 +19,8 @@ use crate::wire::{
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
-/// Names of a thread in THREADS: one for each of its newest control keys.
-const KEYS_TOLD: usize = 4;
+/// Names of a thread in THREADS at most, one for each control key by which a member may know it.
+const KEYS_TOLD: usize = 8;
 /// How often the certificate is told beside the greeting.
 const CERTS_TOLD: u8 = 3;
 
@@ -148,7 +148,7 @@ impl Machine {
         session.listed.clear();
         for (id, thread) in &self.threads {
             let digest = threads::digest(&thread.have, &thread.blobs);
-            for key in thread.ring.iter().rev().take(KEYS_TOLD) {
+            for key in thread.keys_to_meet_by(KEYS_TOLD) {
                 own.push((key.tag().clone(), digest));
                 session.listed.push(*id);
             }

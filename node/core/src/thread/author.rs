@@ -341,24 +341,21 @@ impl Thread {
     fn seal_own(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, class: Class) -> Result<(), CommandError> {
         let row = ctx.get(&table::entry(self.id, at.slot, at.seq))?;
         if let Some((_, encoded)) = row.and_then(|r| super::content::read_entry_row(&r).ok()) {
-            self.seal_entry(ctx, at, class, 0, &encoded, None)?;
+            self.seal_entry(ctx, (self.head, None), (at, class, 0), &encoded)?;
             ctx.batch().delete(table::unsealed(self.id, at.seq));
         }
         Ok(())
     }
 
-    /// Seals one entry on the newest node and stores its envelope. `handle` overrides the one that
-    /// it goes to. The caller saves the node.
+    /// Seals one entry on a node and stores its envelope. `handle` overrides the one of the node's path. The
+    /// caller saves the node.
     pub(super) fn seal_entry(
         &mut self,
         ctx: &mut Ctx<'_>,
-        at: EntryRef,
-        class: Class,
-        pf: u8,
+        (node, handle): (NodeId, Option<Handle>),
+        (at, class, pf): (EntryRef, Class, u8),
         plaintext: &[u8],
-        handle: Option<Handle>,
     ) -> Result<(), CommandError> {
-        let node = self.head;
         let handle = handle.or_else(|| self.path_key(node));
         let handle = handle.ok_or(CommandError::Group("no control key".into()))?;
         let place = SealPlace {

@@ -225,9 +225,8 @@ impl Thread {
         removes: Vec<OpId>,
         keys_out: &[[u8; 32]],
     ) -> Result<(), CommandError> {
-        if self.nodes.len() >= limits::NODES_PER_THREAD {
-            return Err(CommandError::Full("nodes"));
-        }
+        let rotates = !removes.is_empty();
+        self.room_for_commit(rotates)?;
         let parent = self.head;
         let packages = added.iter().map(|(_, dev)| self.package_of(*dev));
         let packages: Vec<Bytes> = packages
@@ -246,7 +245,6 @@ impl Thread {
             .ok_or(CommandError::Group("no control key".into()))?;
         let mut adds: Vec<OpId> = added.iter().map(|(id, _)| *id).collect();
         adds.sort_unstable();
-        let rotates = !removes.is_empty();
         let header = Commit {
             parent,
             author: slot,
@@ -265,13 +263,28 @@ impl Thread {
         self.move_head(ctx);
         self.save_keys(ctx);
         if rotates {
-            self.rotate(ctx, op, parent_key)?;
+            self.rotate(ctx, (op, node), parent_key)?;
         }
         if let Some(welcome) = welcome {
             self.welcome(ctx, parent, node, &welcome, &tree, &added)?;
         }
         let saved = self.nodes.get_mut(&node).expect("inserted above");
         saved.save(self.id, node, &mut ctx.tx.batch);
+        Ok(())
+    }
+
+    /// What a commit needs beside its parent. Asked before anything of it is written: a commit that names a
+    /// removal without the key that it makes would leave a node on which nobody can write.
+    fn room_for_commit(&self, rotates: bool) -> Result<(), CommandError> {
+        if self.nodes.len() >= limits::NODES_PER_THREAD {
+            return Err(CommandError::Full("nodes"));
+        }
+        if rotates && self.ring.iter().count() >= limits::CONTROL_KEYS {
+            return Err(CommandError::Full("control keys"));
+        }
+        if rotates && self.unsealed.len() >= limits::OUTBOX_ENTRIES {
+            return Err(CommandError::Full("unsealed entries"));
+        }
         Ok(())
     }
 
@@ -283,7 +296,12 @@ impl Thread {
     }
 
     /// A fresh control key, first on the child, told under the handle of the key before.
-    fn rotate(&mut self, ctx: &mut Ctx<'_>, made_by: OpId, before: Handle) -> Result<(), CommandError> {
+    fn rotate(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (made_by, child): (OpId, NodeId),
+        before: Handle,
+    ) -> Result<(), CommandError> {
         let ck = ctx.rng.secret();
         let key = ControlKey::new(ck.clone());
         self.ring.insert(ck.clone());
@@ -304,7 +322,7 @@ impl Thread {
         let (_, encoded) = row
             .and_then(|r| super::content::read_entry_row(&r).ok())
             .ok_or(CommandError::Group("entry lost".into()))?;
-        self.seal_entry(ctx, at, Class::Text, 0, &encoded, Some(before))?;
+        self.seal_entry(ctx, (child, Some(before)), (at, Class::Text, 0), &encoded)?;
         ctx.batch().delete(crate::store::table::unsealed(self.id, at.seq));
         Ok(())
     }
@@ -421,14 +439,10 @@ impl Thread {
 
     /// All control keys held, each with the commit or genesis that made it.
     pub(super) fn all_keys(&self) -> CtlKeys {
-        let made = self
-            .makers
-            .iter()
-            .filter_map(|(op, handle)| Some((op, self.ring.by_handle(*handle)?)));
-        let keys = made.map(|(op, key)| CtlKey {
+        let keys = self.made_keys().into_iter().map(|(made_by, key)| CtlKey {
             kid: key.kid(),
             ck: key.secret().clone(),
-            made_by: *op,
+            made_by,
         });
         CtlKeys { keys: keys.collect() }
     }

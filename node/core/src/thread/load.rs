@@ -3,7 +3,7 @@
 //! Row of keys: `v 1 | n varint, n x (maker 16, ck 32) | n varint, n x node 16`. Loading opens
 //! and checks every control object again, so that a damaged row cannot put a lie into memory.
 
-use super::content::read_entry_row;
+use super::content::{Absorbed, read_entry_row};
 use super::{Item, RelayHeld, Thread};
 use crate::blobs::Chunks;
 use crate::codec::{Malformed, Reader, Writer};
@@ -34,11 +34,7 @@ impl Thread {
     /// Stores which keys and nodes are held.
     pub(crate) fn save_keys(&self, ctx: &mut Ctx<'_>) {
         let mut w = Writer::new();
-        let made: Vec<_> = self
-            .makers
-            .iter()
-            .filter_map(|(op, h)| Some((op, self.ring.by_handle(*h)?)))
-            .collect();
+        let made = self.made_keys();
         w.u8(ROW_VERSION).put(&self.genesis_hash).count(made.len());
         for (op, key) in made {
             w.put(&op.0).put(&key.secret().0);
@@ -49,6 +45,15 @@ impl Thread {
         }
         let row = w.finish();
         ctx.batch().put(table::thread(self.id), row);
+    }
+
+    /// Control keys with the commit or genesis that made each, in the order in which they came.
+    pub(super) fn made_keys(&self) -> Vec<(OpId, &ControlKey)> {
+        let by_age = self.ring.iter().flat_map(|key| {
+            let makers = self.makers.iter().filter(|(_, handle)| **handle == key.handle());
+            makers.map(move |(op, _)| (*op, key))
+        });
+        by_age.collect()
     }
 
     fn read_keys(row: &[u8]) -> Result<([u8; 32], Keys), Malformed> {
@@ -173,14 +178,25 @@ impl Thread {
         Ok(control)
     }
 
-    /// Control objects in an order in which each finds its author; what stays unknown is left out.
+    /// Control objects in an order in which each finds its author; what stays unknown is left out. Rows come
+    /// by slot, and an author may be added by one whose slot comes later: pass after pass, so that none of
+    /// them has to be parked, which is bounded.
     fn load_control(&mut self, ctx: &mut Ctx<'_>, control: Vec<(Envelope, Bytes)>) {
         let mut scratch = std::mem::take(&mut ctx.tx.batch);
         let effects = std::mem::take(&mut ctx.tx.effects);
-        for (envelope, bytes) in control {
+        let mut waiting = control;
+        loop {
+            let before = waiting.len();
+            waiting.retain(|(envelope, bytes)| self.absorb_loaded(ctx, envelope, bytes) == Absorbed::Parked);
+            self.parked.take_all();
+            while self.follow_loaded(ctx) {}
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
+        }
+        for (envelope, bytes) in waiting {
             self.absorb_loaded(ctx, &envelope, &bytes);
         }
-        while self.retry_parked(ctx) | self.follow_loaded(ctx) {}
         // rows that were read are not written again
         ctx.tx.batch = std::mem::take(&mut scratch);
         ctx.tx.effects = effects;
@@ -289,9 +305,9 @@ impl Thread {
     }
 
     /// Absorbs an envelope that was stored before: its place is free in memory.
-    fn absorb_loaded(&mut self, ctx: &mut Ctx<'_>, envelope: &Envelope, bytes: &Bytes) {
+    fn absorb_loaded(&mut self, ctx: &mut Ctx<'_>, envelope: &Envelope, bytes: &Bytes) -> Absorbed {
         debug_assert!(matches!(envelope.place, Place::Log { .. }));
-        self.absorb_one(ctx, envelope, bytes);
+        self.absorb_one(ctx, envelope, bytes)
     }
 }
 

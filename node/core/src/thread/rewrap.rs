@@ -197,7 +197,7 @@ impl Thread {
             false => meta.class,
         };
         self.made_rewraps.insert((super::REWRAP, at.slot, at.seq));
-        self.seal_entry(ctx, at, class, PF_REWRAP, &w.finish(), None)
+        self.seal_entry(ctx, (self.head, None), (at, class, PF_REWRAP), &w.finish())
     }
 
     /// Whether an entry that was sealed on `node` may be handed to all members of today.
