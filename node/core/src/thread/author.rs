@@ -196,7 +196,8 @@ impl Thread {
         body: &Body,
         kind: Kind,
     ) -> Result<EntryRef, CommandError> {
-        if self.unsealed.len() >= limits::OUTBOX_ENTRIES {
+        // a control key is sealed at once: while it is missing nothing else could leave
+        if self.unsealed.len() >= limits::OUTBOX_ENTRIES && kind != Kind::CtlKeys {
             return Err(CommandError::Full("unsealed entries"));
         }
         let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;

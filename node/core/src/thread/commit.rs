@@ -282,9 +282,6 @@ impl Thread {
         if rotates && self.ring.iter().count() >= limits::CONTROL_KEYS {
             return Err(CommandError::Full("control keys"));
         }
-        if rotates && self.unsealed.len() >= limits::OUTBOX_ENTRIES {
-            return Err(CommandError::Full("unsealed entries"));
-        }
         Ok(())
     }
 
