@@ -8,7 +8,7 @@ use super::screen::{Paint, clean, moment, now_ms};
 use crate::api::types::{EntryInfo, Fault, Made, NewThread, ThreadInfo, Whom};
 use crate::client::{Client, segment};
 use crate::fault::Exit;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 
 /// `thread`.
 #[derive(Debug, Subcommand)]
@@ -68,7 +68,7 @@ pub struct Show {
     #[arg(value_name = "THREAD")]
     pub thread: String,
     /// Entries at most, the newest; 999 is the most.
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..1000))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u16).range(1..1000))]
     pub last: u16,
     /// Only entries that stand before this one.
     #[arg(long, value_name = "ENTRY")]

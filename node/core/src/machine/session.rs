@@ -197,9 +197,9 @@ impl Session {
             .is_none_or(|(last, times)| now >= last.plus_ms(GRACE_MS << times.saturating_sub(1).min(8)))
     }
 
-    /// Whether a receipt for what was handed over may still come. On a link of streams a peer that said nothing
-    /// since has not got it yet, and it is still under way; a peer that stays silent while the link lives
-    /// dropped it.
+    /// Whether a receipt for what was handed over may still come. On a link of streams a peer that said
+    /// nothing since has not got it yet, and it is still under way; a peer that stays silent while the link
+    /// lives dropped it.
     pub(crate) fn awaits(&self, handed: &Handed, now: Instant) -> bool {
         let silent = self.info.streams && !handed.named && self.heard <= handed.at;
         let patience = if silent { SILENCE_MS } else { RECEIPT_AFTER_MS };
