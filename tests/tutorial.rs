@@ -9,6 +9,7 @@
 //! However it ends, what the shell started is ended by its process id. What the program says is in the page
 //! and nowhere here, save the evidence of the last word, which is read from JSON.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
@@ -217,8 +218,9 @@ fn wait(mut bash: Child) -> Result<(), String> {
             Some(status) => return Err(status.to_string()),
             None if !asked && Instant::now() > until => {
                 asked = true;
-                let kill = Command::new("kill").arg(bash.id().to_string()).status();
-                kill.map_err(|e| format!("kill: {e}"))?;
+                let id = i32::try_from(bash.id()).ok().and_then(Pid::from_raw);
+                let told = id.map(|id| kill_process(id, Signal::TERM));
+                told.transpose().map_err(|e| format!("kill: {e}"))?;
             }
             None => std::thread::sleep(Duration::from_millis(50)),
         }

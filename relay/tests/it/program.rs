@@ -2,6 +2,7 @@
 
 use crate::people::{Organisation, PATIENCE};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -210,14 +211,9 @@ impl Running {
 
     /// SIGTERM; the exit code, standard output and log.
     pub(crate) fn stop(self) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        // our child and not waited for: its id cannot belong to anybody else
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
         self.ended()
     }
 
