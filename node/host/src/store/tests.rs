@@ -256,6 +256,56 @@ fn large_values_never_reach_the_blob_files_of_sled() {
     assert_eq!(blobs, 0);
 }
 
+/// A log as it was made when segments were smaller, with a batch of more than one step.
+#[test]
+fn a_log_with_smaller_segments_opens_and_takes_large_batches() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("store");
+    drop(
+        sled::Config::new()
+            .path(&path)
+            .segment_size(512 << 10)
+            .open()
+            .unwrap(),
+    );
+    let many: Vec<Vec<u8>> = (0..100u8).map(|n| entry_key(1, n)).collect();
+    let many: Vec<(&[u8], &[u8])> = many.iter().map(|key| (&key[..], &[7u8; 3000][..])).collect();
+    {
+        let disk = open_raw(EngineKind::Sled, &path).unwrap();
+        disk.apply(&[&batch(&many)]).unwrap();
+    }
+    let disk = open_raw(EngineKind::Sled, &path).unwrap();
+    assert_eq!(rows(&*disk, b"p").unwrap().len(), 100);
+}
+
+/// What a cut leaves of a large batch: whole among the intents it is applied, else it is thrown away.
+#[test]
+fn a_large_batch_that_was_cut_is_all_there_or_not_at_all() {
+    for is_whole in [true, false] {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("store");
+        put(&*open_raw(EngineKind::Sled, &path).unwrap(), b"oa", b"1");
+        {
+            let db = sled::Config::new()
+                .path(&path)
+                .segment_size(4 << 20)
+                .open()
+                .unwrap();
+            let intents = db.open_tree("intents").unwrap();
+            intents.insert(0u32.to_be_bytes(), b"\x00\x02\x00oa").unwrap();
+            intents.insert(1u32.to_be_bytes(), b"\x01\x02\x00ob2").unwrap();
+            if is_whole {
+                intents.insert("whole", b"").unwrap();
+            }
+        }
+        for _ in 0..2 {
+            let disk = open_raw(EngineKind::Sled, &path).unwrap();
+            let (key, value) = if is_whole { ("ob", "2") } else { ("oa", "1") };
+            assert_eq!(rows(&*disk, b"o").unwrap(), [(key.into(), value.into())]);
+        }
+    }
+}
+
 #[test]
 fn a_row_opens_in_its_own_place_only() {
     let (engine, disk) = sealed_memory(&keys());
