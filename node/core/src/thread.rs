@@ -16,6 +16,7 @@ mod carry_over;
 mod commit;
 mod content;
 mod control;
+mod fork;
 mod load;
 mod parked;
 mod proof;
@@ -144,7 +145,11 @@ pub(crate) struct Thread {
     /// Nodes that cannot be held: evicting, or their header lies.
     pub(crate) refused: BTreeSet<NodeId>,
     pub(crate) root: NodeId,
+    /// What the thread is on: the end of the walk of [`fork`].
     pub(crate) head: NodeId,
+    /// The same over the nodes that are held here: what this device signs for and writes its control objects
+    /// under.
+    pub(crate) vote: NodeId,
     pub(crate) have: Ranges,
     pub(crate) open: Ranges,
     pub(crate) items: BTreeMap<ItemKey, Item>,
@@ -213,6 +218,7 @@ impl Thread {
             refused: BTreeSet::new(),
             root: NodeId::default(),
             head: NodeId::default(),
+            vote: NodeId::default(),
             have: Ranges::new(),
             open: Ranges::new(),
             items: BTreeMap::new(),
@@ -268,13 +274,12 @@ impl Thread {
         let same = self.head_roster().is_some_and(|r| {
             r.len() == members.len() && r.iter().all(|(d, i)| members.get(d).is_some_and(|m| m.inc == *i))
         });
-        same && self.unnamed_removes().is_empty()
+        same && self.unnamed_removes(self.head).is_empty()
     }
 
-    /// Valid removals that no commit on the path to the newest node names.
-    pub(crate) fn unnamed_removes(&self) -> Vec<OpId> {
+    /// Valid removals that no commit on the path to the node names.
+    pub(crate) fn unnamed_removes(&self, mut node: NodeId) -> Vec<OpId> {
         let mut named = BTreeSet::new();
-        let mut node = self.head;
         while let Some(commit) = self.commits.get(&node) {
             named.extend(commit.header.removes.iter().copied());
             node = commit.header.parent;
@@ -301,7 +306,7 @@ impl Thread {
     /// Control keys by which members know this thread, at most `most`: the one written under, the newest that
     /// each member says it holds, then the newest.
     pub(crate) fn keys_to_meet_by(&self, most: usize) -> Vec<&ControlKey> {
-        let written = self.path_key(self.head).and_then(|h| self.ring.by_handle(h));
+        let written = self.path_key(self.vote).and_then(|h| self.ring.by_handle(h));
         let newest_of = |info: &HeadInfo| {
             let mut by_age = self.ring.iter().rev();
             by_age.find(|key| info.head.kids.contains(&key.kid()))

@@ -177,7 +177,7 @@ impl Thread {
     pub(crate) fn put_op(&mut self, ctx: &mut Ctx<'_>, act: Act) -> Result<OpId, CommandError> {
         let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
         let handle = self
-            .path_key(self.head)
+            .path_key(self.vote)
             .ok_or(CommandError::Group("no control key".into()))?;
         let (counter, cursors) = self.membership.next_op(slot);
         let op = Op {
@@ -294,8 +294,7 @@ impl Thread {
             return Err(Stopped::TwoCommits);
         }
         // the keys of a node are the first entry on it: the node may be here before them
-        let head_held = self.nodes.contains_key(&self.head) && self.path_key(self.head).is_some();
-        if self.genesis.is_none() || !head_held {
+        if self.genesis.is_none() || self.head != self.vote || !self.holds(self.head) {
             return Err(Stopped::Incomplete);
         }
         if ctx.flaws.no_send_gate || self.in_step() && !self.has_revoked(ctx) {
@@ -427,11 +426,11 @@ impl Thread {
     /// Own slot and the handle for a head, if one may be signed now.
     fn place_of_head(&self, ctx: &Ctx<'_>) -> Option<(Slot, Handle)> {
         let (slot, _) = self.me(ctx.dev())?;
-        let behind = !self.nodes.contains_key(&self.head) || !self.unnamed_removes().is_empty();
+        let behind = !self.nodes.contains_key(&self.vote) || !self.unnamed_removes(self.vote).is_empty();
         if behind || self.is_stale(ctx.dev()) {
             return None;
         }
-        Some((slot, self.path_key(self.head)?))
+        Some((slot, self.path_key(self.vote)?))
     }
 
     /// What was due and could not be done is due as soon as it can.
@@ -463,7 +462,7 @@ impl Thread {
             slot,
             seq,
             chain,
-            node: self.head,
+            node: self.vote,
             hlc: *ctx.hlc,
             open: self.told_ranges(ctx),
             blobs: self.told_blobs(),

@@ -79,8 +79,13 @@ impl Thread {
         }
     }
 
-    /// Roster of a child by its header; `None` while an op that it names does not count here.
+    /// Roster of a child by its header; `None` while an op that it names does not count here, and if its author
+    /// did not stand in the parent's roster.
     fn roster_after(&self, parent: &Roster, header: &Commit) -> Option<Roster> {
+        let author = self.slots.get(&header.author)?.dev;
+        if parent.get(&author).copied() != self.incarnation_of(header.author) {
+            return None;
+        }
         let mut roster = parent.clone();
         for id in &header.removes {
             let (dev, inc) = self.removes(*id)?;
@@ -130,17 +135,16 @@ impl Thread {
         true
     }
 
-    /// The head is the end of the path. Where two commits stand on one parent, the lower id is
-    /// shown, and nothing is sealed.
+    /// Walks again. Returns whether head or vote are others than before.
     fn move_head(&mut self, ctx: &mut Ctx<'_>) -> bool {
-        let mut head = self.root;
-        while let Some(child) = self.children.get(&head).and_then(|c| c.first()) {
-            head = *child;
-        }
-        if head == self.head {
+        if self.genesis.is_none() {
             return false;
         }
-        self.head = head;
+        let (head, vote) = self.walk_ends();
+        if (head, vote) == (self.head, self.vote) {
+            return false;
+        }
+        (self.head, self.vote) = (head, vote);
         self.due_head(ctx);
         self.rewrap_due = Some(ctx.now.mono);
         ctx.event(Event::MembersChanged { thread: self.id });
@@ -180,7 +184,7 @@ impl Thread {
 
     fn commit_difference(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
         let roster = self.rosters.get(&self.head).cloned().unwrap_or_default();
-        let unnamed = self.unnamed_removes();
+        let unnamed = self.unnamed_removes(self.head);
         let leaf_of = |id: &OpId| {
             let (dev, inc) = self.removes(*id)?;
             roster.get(&dev).is_some_and(|there| *there <= inc).then_some(dev)
@@ -452,7 +456,7 @@ impl Thread {
             .get(&dev)
             .map(|m| m.inc)
             .ok_or(CommandError::UnknownDevice)?;
-        let as_of = self.head;
+        let as_of = self.vote;
         let act = Act::Remove { dev, inc, why, as_of };
         if !self.would_count(ctx.dev(), &act) {
             return Err(CommandError::Forbidden);

@@ -108,6 +108,19 @@ impl Thread {
         {
             return Absorbed::Junk("founder of an unknown organisation");
         }
+        if let Object::Head(head) = verified.object()
+            && !self.is_connected(head.node)
+        {
+            self.parked.park(
+                key,
+                id,
+                Waiting {
+                    envelope: envelope.clone(),
+                    bytes: bytes.clone(),
+                },
+            );
+            return Absorbed::Parked;
+        }
         if taken.is_some() {
             if !self.same_control(&verified) {
                 self.equivocation(ctx, slot, seq, bytes);
@@ -173,7 +186,7 @@ impl Thread {
                     .insert(self.root, [(genesis.founder.dev(), 1)].into_iter().collect());
                 self.learn_author(ctx, 1, &genesis.founder);
                 if self.head == NodeId::default() {
-                    self.head = self.root;
+                    (self.head, self.vote) = (self.root, self.root);
                 }
                 self.ops = Ops::new(&verified);
                 self.genesis = Some((**genesis).clone());

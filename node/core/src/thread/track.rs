@@ -396,7 +396,7 @@ impl Thread {
 
     /// Handle of the control key of a path.
     pub(crate) fn handle_now(&self) -> Option<Handle> {
-        self.path_key(self.head)
+        self.path_key(self.vote)
     }
 }
 

@@ -1,0 +1,142 @@
+//! Fork choice: of several children of a node, the one that the thread goes on with (PROTOCOL, *Fork choice*).
+//!
+//! A walk from the genesis, over commits that are candidates: all ops that they name count here, and their
+//! author stood in the parent's roster with that life ([`Thread::rosters`]). At each node one child is taken.
+//! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of it or a
+//! majority stands behind it. Of the others wins, in this order: more than half of those who could read the
+//! parent and are members today have their newest head in its subtree; anybody but its author has; the lower
+//! number that follows from parent and author, which nobody can choose; the lower id.
+//!
+//! The walk depends on the control objects held and on nothing else, so equal sets give equal heads. A head
+//! that names a node which no commit here leads to is parked; the former one counts meanwhile.
+
+use super::Thread;
+use crate::group::control::Act;
+use crate::id::{Dev, Incarnation, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rank of a child; the smallest is taken.
+type Rank = (bool, bool, [u8; 32], NodeId);
+
+/// What a walk needs of the whole thread.
+struct Sight {
+    /// Where the newest head of each member stands.
+    votes: BTreeMap<Dev, NodeId>,
+    /// Lives that valid Removes end, and the node that each was said on.
+    ended: Vec<(Dev, Incarnation, NodeId)>,
+}
+
+impl Thread {
+    /// The end of the walk over all candidates, and over those whose keys are held here.
+    pub(super) fn walk_ends(&self) -> (NodeId, NodeId) {
+        let sight = Sight {
+            votes: self.votes(),
+            ended: self.ended(),
+        };
+        let head = self.walk(&sight, |_| true);
+        let vote = self.walk(&sight, |node| self.holds(node));
+        match self.holds(vote) {
+            true => (head, vote),
+            false => (head, self.last_held(head)),
+        }
+    }
+
+    /// Whether this device can read and write on a node: it has its keys and the control key of its path.
+    pub(super) fn holds(&self, node: NodeId) -> bool {
+        self.nodes.contains_key(&node) && self.path_key(node).is_some()
+    }
+
+    /// Whether commits lead from the genesis to a node.
+    pub(super) fn is_connected(&self, node: NodeId) -> bool {
+        self.climb(node).last() == Some(self.root)
+    }
+
+    /// A node and its ancestors, as far as their commits are here.
+    fn climb(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        std::iter::successors(Some(node), |at| Some(self.commits.get(at)?.header.parent))
+    }
+
+    fn votes(&self) -> BTreeMap<Dev, NodeId> {
+        let heads = self.membership.members.iter().filter_map(|(dev, member)| {
+            let head = self.heads.get(&member.slot)?;
+            Some((*dev, head.head.node))
+        });
+        heads.collect()
+    }
+
+    fn ended(&self) -> Vec<(Dev, Incarnation, NodeId)> {
+        let said = |id| match &self.ops.as_ref()?.get(id)?.1.act {
+            Act::Remove { as_of, .. } => Some(*as_of),
+            _ => None,
+        };
+        let removes = self.membership.valid_removes.iter();
+        let ended = removes.filter_map(|(id, (dev, inc))| Some((*dev, *inc, said(*id)?)));
+        ended.collect()
+    }
+
+    fn walk(&self, sight: &Sight, keep: impl Fn(NodeId) -> bool) -> NodeId {
+        let mut on_way: BTreeSet<NodeId> = BTreeSet::new();
+        for node in self.rosters.keys().filter(|node| keep(**node)) {
+            let new: Vec<NodeId> = self.climb(*node).take_while(|at| !on_way.contains(at)).collect();
+            on_way.extend(new);
+        }
+        let mut at = self.root;
+        loop {
+            let children = self.children.get(&at).into_iter().flatten();
+            let ranks = children
+                .filter(|child| self.rosters.contains_key(*child) && on_way.contains(*child))
+                .filter_map(|child| self.rank(sight, at, *child));
+            let Some((.., best)) = ranks.min() else {
+                return at;
+            };
+            at = best;
+        }
+    }
+
+    /// `None` if the child is left out.
+    fn rank(&self, sight: &Sight, parent: NodeId, child: NodeId) -> Option<Rank> {
+        let author = self.slots.get(&self.commits.get(&child)?.header.author)?;
+        let life = self.incarnation_of(self.commits.get(&child)?.header.author)?;
+        let backs = |dev: &&Dev| {
+            let vote = sight.votes.get(*dev);
+            vote.is_some_and(|vote| self.climb(*vote).any(|at| at == child))
+        };
+        let roster = self.rosters.get(&parent)?;
+        let members = &self.membership.members;
+        let voters: Vec<&Dev> = members
+            .iter()
+            .filter(|(dev, member)| roster.get(*dev) == Some(&member.inc))
+            .map(|(dev, _)| dev)
+            .collect();
+        let backers: Vec<&Dev> = voters.iter().copied().filter(backs).collect();
+        let majority = 2 * backers.len() > voters.len();
+        let ended: Vec<NodeId> = sight
+            .ended
+            .iter()
+            .filter(|(dev, inc, _)| *dev == author.dev && *inc >= life)
+            .map(|(.., as_of)| *as_of)
+            .collect();
+        if !ended.is_empty() && !majority {
+            let in_sight = ended.iter().any(|as_of| self.climb(*as_of).any(|at| at == child));
+            // where all who could read the parent are gone nobody there can be a majority
+            let of_all = 2 * members.keys().filter(backs).count() > members.len();
+            if !in_sight && !of_all {
+                return None;
+            }
+        }
+        let foreign = backers.iter().any(|dev| **dev != author.dev);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"prio").update(&parent.0).update(&author.key);
+        Some((!majority, !foreign, *hasher.finalize().as_bytes(), child))
+    }
+
+    /// The last held node on the way to the head; if there is none, the held one that is farthest.
+    fn last_held(&self, head: NodeId) -> NodeId {
+        let on_path = self.climb(head).find(|node| self.holds(*node));
+        let farthest = || {
+            let held = self.nodes.keys().copied().filter(|node| self.holds(*node));
+            held.max_by_key(|node| (self.climb(*node).count(), *node))
+        };
+        on_path.or_else(farthest).unwrap_or(head)
+    }
+}
