@@ -140,3 +140,6 @@ impl Thread {
         on_path.or_else(farthest).unwrap_or(head)
     }
 }
+
+#[cfg(test)]
+mod tests;
