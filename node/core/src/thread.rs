@@ -111,6 +111,13 @@ pub(crate) struct HeadInfo {
     pub(crate) op: OpId,
 }
 
+/// A genuine head that stands on a node which no commit here leads to.
+pub(crate) struct Ahead {
+    pub(crate) counter: Seq,
+    pub(crate) head: Head,
+    pub(crate) waiting: parked::Waiting,
+}
+
 /// What one relay signed for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RelayHeld {
@@ -165,6 +172,8 @@ pub(crate) struct Thread {
     pub(crate) blobs: Blobs,
     pub(crate) objects: BTreeMap<Object8, Object>,
     pub(crate) parked: parked::Parked,
+    /// By slot. They count for nothing but the question whether this store forgot something.
+    pub(crate) ahead: BTreeMap<Slot, Ahead>,
     pub(crate) unsealed: BTreeSet<(Class, Seq)>,
     pub(crate) trackers: BTreeMap<EntryRef, Tracker>,
     /// Own entries that nobody took yet.
@@ -230,6 +239,7 @@ impl Thread {
             blobs: Blobs::new(),
             objects: BTreeMap::new(),
             parked: parked::Parked::default(),
+            ahead: BTreeMap::new(),
             unsealed: BTreeSet::new(),
             trackers: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
@@ -292,7 +302,8 @@ impl Thread {
             .collect()
     }
 
-    /// Handle of the control key of the path to `node`: made by its last rotating commit.
+    /// Handle of the control key of the path to `node`: made by its last rotating commit. `None` also where
+    /// commits are missing on the path.
     pub(crate) fn path_key(&self, mut node: NodeId) -> Option<Handle> {
         while let Some(commit) = self.commits.get(&node) {
             if !commit.header.removes.is_empty() {
@@ -300,7 +311,7 @@ impl Thread {
             }
             node = commit.header.parent;
         }
-        self.makers.get(&self.genesis_op).copied()
+        (node == self.root).then(|| self.makers.get(&self.genesis_op).copied())?
     }
 
     /// Control keys by which members know this thread, at most `most`: the one written under, the newest that

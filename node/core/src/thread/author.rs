@@ -294,7 +294,8 @@ impl Thread {
             return Err(Stopped::TwoCommits);
         }
         // the keys of a node are the first entry on it: the node may be here before them
-        if self.genesis.is_none() || self.head != self.vote || !self.holds(self.head) {
+        let is_behind = self.head != self.vote || !self.holds(self.head) || self.goes_on_unread(self.head);
+        if self.genesis.is_none() || is_behind {
             return Err(Stopped::Incomplete);
         }
         if ctx.flaws.no_send_gate || self.in_step() && !self.has_revoked(ctx) {

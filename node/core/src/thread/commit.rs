@@ -82,8 +82,7 @@ impl Thread {
     /// Roster of a child by its header; `None` while an op that it names does not count here, and if its author
     /// did not stand in the parent's roster.
     fn roster_after(&self, parent: &Roster, header: &Commit) -> Option<Roster> {
-        let author = self.slots.get(&header.author)?.dev;
-        if parent.get(&author).copied() != self.incarnation_of(header.author) {
+        if !self.stands_in(parent, header.author) {
             return None;
         }
         let mut roster = parent.clone();
@@ -98,6 +97,12 @@ impl Thread {
             roster.insert(dev, inc);
         }
         Some(roster)
+    }
+
+    /// Whether the life that a slot belongs to stands in a roster.
+    pub(super) fn stands_in(&self, roster: &Roster, slot: Slot) -> bool {
+        let there = self.slots.get(&slot).and_then(|author| roster.get(&author.dev));
+        there.is_some() && there.copied() == self.incarnation_of(slot)
     }
 
     fn counting(&self, id: OpId) -> Option<&Act> {
@@ -161,12 +166,20 @@ impl Thread {
         }
         self.remove_revoked(ctx);
         // bounded: each round names at least one op more
-        while self.nodes.contains_key(&self.head) && !self.in_step() {
-            if self.commit_difference(ctx).is_err() {
+        while self.nodes.contains_key(&self.head) && !self.in_step() && self.stands_on(ctx.dev(), self.head) {
+            let before = self.head;
+            if self.commit_difference(ctx).is_err() || self.head == before {
                 break;
             }
-            self.move_head(ctx);
         }
+    }
+
+    /// Whether this life of the device can read the node: what it commits on another one nobody follows.
+    fn stands_on(&self, dev: Dev, node: NodeId) -> bool {
+        let roster = self.rosters.get(&node);
+        let me = self.me(dev);
+        me.zip(roster)
+            .is_some_and(|((slot, _), roster)| self.stands_in(roster, slot))
     }
 
     fn remove_revoked(&mut self, ctx: &mut Ctx<'_>) {
@@ -264,7 +277,6 @@ impl Thread {
         let class = self.commit_class();
         let op = self.put_control(ctx, slot, parent_key, class, Object::Commit(header))?;
         self.renew_rosters(ctx);
-        self.move_head(ctx);
         self.save_keys(ctx);
         if rotates {
             self.rotate(ctx, (op, node), parent_key)?;
@@ -274,6 +286,7 @@ impl Thread {
         }
         let saved = self.nodes.get_mut(&node).expect("inserted above");
         saved.save(self.id, node, &mut ctx.tx.batch);
+        self.move_head(ctx);
         Ok(())
     }
 

@@ -3,10 +3,10 @@
 
 use super::content::Absorbed;
 use super::parked::Waiting;
-use super::{Author, CommitInfo, HeadInfo, Thread};
+use super::{Ahead, Author, CommitInfo, HeadInfo, Thread};
 use crate::directory::{DeviceCert, Signed};
 use crate::envelope::{Envelope, Place};
-use crate::group::control::{self, Act, Commit, Object, Verified, key_package_hash};
+use crate::group::control::{self, Act, Commit, Head, Object, Verified, key_package_hash};
 use crate::group::membership::Ops;
 use crate::group::mls::{key_package_info, node_id, restore_key_packages};
 use crate::id::{Dev, Kid, MsgId, NodeId, OpId, Seq, Slot};
@@ -50,7 +50,8 @@ impl Thread {
     /// Takes parked items whose time has come. Returns whether any was taken.
     pub(super) fn retry_parked(&mut self, ctx: &mut Ctx<'_>) -> bool {
         let mut moved = false;
-        for (_, _, waiting) in self.parked.take_all() {
+        let parked = self.parked.take_all().into_iter().map(|(_, _, waiting)| waiting);
+        for waiting in parked.chain(self.take_ahead()) {
             moved |= self.absorb_one(ctx, &waiting.envelope, &waiting.bytes) == Absorbed::New;
         }
         moved
@@ -108,19 +109,6 @@ impl Thread {
         {
             return Absorbed::Junk("founder of an unknown organisation");
         }
-        if let Object::Head(head) = verified.object()
-            && !self.is_connected(head.node)
-        {
-            self.parked.park(
-                key,
-                id,
-                Waiting {
-                    envelope: envelope.clone(),
-                    bytes: bytes.clone(),
-                },
-            );
-            return Absorbed::Parked;
-        }
         if taken.is_some() {
             if !self.same_control(&verified) {
                 self.equivocation(ctx, slot, seq, bytes);
@@ -130,6 +118,17 @@ impl Thread {
         if !self.loading && self.is_own(slot) && self.me(ctx.dev()).is_some_and(|(mine, _)| mine == slot) {
             // own words that this store does not remember
             self.forgot(ctx);
+        }
+        if let Object::Head(head) = verified.object()
+            && !self.loading
+            && !self.is_connected(head.node)
+        {
+            let waiting = Waiting {
+                envelope: envelope.clone(),
+                bytes: bytes.clone(),
+            };
+            self.keep_ahead(ctx, (slot, seq), head, waiting);
+            return Absorbed::Parked;
         }
         if let Object::Head(head) = verified.object() {
             self.keep_reached(ctx, slot, head.seq);
@@ -228,6 +227,35 @@ impl Thread {
         }
     }
 
+    /// A genuine head whose node no commit here leads to waits; of each author the newest.
+    fn keep_ahead(&mut self, ctx: &mut Ctx<'_>, (slot, counter): (Slot, Seq), head: &Head, waiting: Waiting) {
+        if self.ahead.get(&slot).is_none_or(|ahead| ahead.counter < counter) {
+            let head = head.clone();
+            let ahead = Ahead {
+                counter,
+                head,
+                waiting,
+            };
+            self.ahead.insert(slot, ahead);
+            if self.most_opened_what_is_forgotten(ctx.dev()) {
+                self.forgot(ctx);
+            }
+        }
+    }
+
+    /// Heads whose node commits lead to by now.
+    fn take_ahead(&mut self) -> Vec<Waiting> {
+        let is_ready = |ahead: &Ahead| self.is_connected(ahead.head.node);
+        let ready: Vec<Slot> = self
+            .ahead
+            .iter()
+            .filter(|(_, a)| is_ready(a))
+            .map(|(slot, _)| *slot)
+            .collect();
+        let taken = ready.iter().filter_map(|slot| self.ahead.remove(slot));
+        taken.map(|ahead| ahead.waiting).collect()
+    }
+
     /// More than half of the other members opened own entries that this store does not remember. The
     /// word of one alone is no proof in a larger thread: it could stop anybody with it.
     fn most_opened_what_is_forgotten(&self, dev: Dev) -> bool {
@@ -236,11 +264,13 @@ impl Thread {
         };
         let others = self.membership.members.values().filter(|m| m.slot != mine);
         let opened = others.clone().filter(|m| {
-            let open = self
-                .heads
-                .get(&m.slot)
-                .and_then(|h| h.head.open.get(mine, Log::Content));
-            open.is_some_and(|open| !self.remembers(mine, open.max()))
+            let newest = self.heads.get(&m.slot).map(|h| &h.head);
+            let ahead = self.ahead.get(&m.slot).map(|a| &a.head);
+            let mut open = [newest, ahead].into_iter().flatten();
+            open.any(|head| {
+                let own = head.open.get(mine, Log::Content);
+                own.is_some_and(|own| !self.remembers(mine, own.max()))
+            })
         });
         opened.count() * 2 > others.count()
     }

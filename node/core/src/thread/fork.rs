@@ -8,22 +8,40 @@
 //! number that follows from parent and author, which nobody can choose; the lower id.
 //!
 //! The walk depends on the control objects held and on nothing else, so equal sets give equal heads. A head
-//! that names a node which no commit here leads to is parked; the former one counts meanwhile.
+//! that names a node which no commit here leads to waits; the former one counts meanwhile.
 
 use super::Thread;
 use crate::group::control::Act;
 use crate::id::{Dev, Incarnation, NodeId};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rank of a child; the smallest is taken.
 type Rank = (bool, bool, [u8; 32], NodeId);
 
-/// What a walk needs of the whole thread.
+/// What a choice needs of the whole thread. Made for each walk, and its paths only at the first choice.
 struct Sight {
     /// Where the newest head of each member stands.
     votes: BTreeMap<Dev, NodeId>,
     /// Lives that valid Removes end, and the node that each was said on.
     ended: Vec<(Dev, Incarnation, NodeId)>,
+    /// Members whose newest head stands on the node or below it.
+    backers: OnceCell<BTreeMap<NodeId, BTreeSet<Dev>>>,
+}
+
+impl Sight {
+    fn backs(&self, thread: &Thread, dev: Dev, node: NodeId) -> bool {
+        let backers = self.backers.get_or_init(|| {
+            let mut backers: BTreeMap<NodeId, BTreeSet<Dev>> = BTreeMap::new();
+            for (dev, vote) in &self.votes {
+                for at in thread.climb(*vote) {
+                    backers.entry(at).or_default().insert(*dev);
+                }
+            }
+            backers
+        });
+        backers.get(&node).is_some_and(|devs| devs.contains(&dev))
+    }
 }
 
 impl Thread {
@@ -32,6 +50,7 @@ impl Thread {
         let sight = Sight {
             votes: self.votes(),
             ended: self.ended(),
+            backers: OnceCell::new(),
         };
         let head = self.walk(&sight, |_| true);
         let vote = self.walk(&sight, |node| self.holds(node));
@@ -49,6 +68,21 @@ impl Thread {
     /// Whether commits lead from the genesis to a node.
     pub(super) fn is_connected(&self, node: NodeId) -> bool {
         self.climb(node).last() == Some(self.root)
+    }
+
+    /// Whether a commit on the node is here that cannot be read yet: an op or a key package that it names is
+    /// missing. What is sealed on the node meanwhile might reach somebody whom that commit removes.
+    pub(super) fn goes_on_unread(&self, node: NodeId) -> bool {
+        let unbuilt = self.unbuilt.values().any(|commit| commit.parent == node);
+        let children = self.children.get(&node).into_iter().flatten();
+        let is_genuine = |child: &NodeId| {
+            let author = self.commits[child].header.author;
+            self.rosters
+                .get(&node)
+                .is_none_or(|roster| self.stands_in(roster, author))
+        };
+        let mut unread = children.filter(|child| !self.rosters.contains_key(*child));
+        unbuilt || unread.any(|child| is_genuine(child))
     }
 
     /// A node and its ancestors, as far as their commits are here.
@@ -83,24 +117,42 @@ impl Thread {
         let mut at = self.root;
         loop {
             let children = self.children.get(&at).into_iter().flatten();
-            let ranks = children
+            let candidates: Vec<NodeId> = children
                 .filter(|child| self.rosters.contains_key(*child) && on_way.contains(*child))
-                .filter_map(|child| self.rank(sight, at, *child));
-            let Some((.., best)) = ranks.min() else {
-                return at;
+                .copied()
+                .collect();
+            let next = match candidates[..] {
+                [only] if !self.is_ended(sight, only) => Some(only),
+                _ => {
+                    let ranks = candidates.iter().filter_map(|child| self.rank(sight, at, *child));
+                    ranks.min().map(|(.., best)| best)
+                }
             };
-            at = best;
+            let Some(next) = next else { return at };
+            at = next;
         }
+    }
+
+    /// Whether a valid Remove names the life that made the commit.
+    fn is_ended(&self, sight: &Sight, child: NodeId) -> bool {
+        !self.ended_at(sight, child).is_some_and(|at| at.is_empty())
+    }
+
+    /// The nodes on which the author of a commit was removed; `None` if it is not known.
+    fn ended_at(&self, sight: &Sight, child: NodeId) -> Option<Vec<NodeId>> {
+        let slot = self.commits.get(&child)?.header.author;
+        let (author, life) = (self.slots.get(&slot)?, self.incarnation_of(slot)?);
+        let ended = sight
+            .ended
+            .iter()
+            .filter(|(dev, inc, _)| *dev == author.dev && *inc >= life);
+        Some(ended.map(|(.., as_of)| *as_of).collect())
     }
 
     /// `None` if the child is left out.
     fn rank(&self, sight: &Sight, parent: NodeId, child: NodeId) -> Option<Rank> {
         let author = self.slots.get(&self.commits.get(&child)?.header.author)?;
-        let life = self.incarnation_of(self.commits.get(&child)?.header.author)?;
-        let backs = |dev: &&Dev| {
-            let vote = sight.votes.get(*dev);
-            vote.is_some_and(|vote| self.climb(*vote).any(|at| at == child))
-        };
+        let backs = |dev: &&Dev| sight.backs(self, **dev, child);
         let roster = self.rosters.get(&parent)?;
         let members = &self.membership.members;
         let voters: Vec<&Dev> = members
@@ -110,12 +162,7 @@ impl Thread {
             .collect();
         let backers: Vec<&Dev> = voters.iter().copied().filter(backs).collect();
         let majority = 2 * backers.len() > voters.len();
-        let ended: Vec<NodeId> = sight
-            .ended
-            .iter()
-            .filter(|(dev, inc, _)| *dev == author.dev && *inc >= life)
-            .map(|(.., as_of)| *as_of)
-            .collect();
+        let ended = self.ended_at(sight, child)?;
         if !ended.is_empty() && !majority {
             let in_sight = ended.iter().any(|as_of| self.climb(*as_of).any(|at| at == child));
             // where all who could read the parent are gone nobody there can be a majority

@@ -6,7 +6,6 @@ use super::ItemKey;
 use crate::envelope::Envelope;
 use crate::id::MsgId;
 use crate::limits;
-use crate::ranges::Log;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -29,11 +28,6 @@ impl Parked {
     pub(crate) fn park(&mut self, key: ItemKey, id: MsgId, waiting: Waiting) {
         if self.by_id.contains_key(&id) {
             return;
-        }
-        if key.0 == Log::Heads as u8 {
-            // of one author the newest alone would count
-            let older = |k: &ItemKey| (k.0, k.1) == (key.0, key.1) && k.2 < key.2;
-            self.by_id.retain(|_, (_, k, _)| !older(k));
         }
         let of_slot = self.by_id.values().filter(|(_, k, _)| k.1 == key.1).count();
         if of_slot >= limits::PARKED_PER_SLOT {
@@ -76,6 +70,7 @@ mod tests {
     use super::*;
     use crate::envelope::{Class, Place, Ttl};
     use crate::id::{Handle, Slot};
+    use crate::ranges::Log;
 
     #[test]
     fn one_slot_cannot_crowd_out_the_others() {

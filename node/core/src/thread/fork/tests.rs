@@ -6,7 +6,7 @@ use crate::directory::{DeviceCert, Name, Role, Roles, Window};
 use crate::group::control::{Commit, MadeBy};
 use crate::group::keys::KeyRing;
 use crate::group::membership::{Life, Member};
-use crate::id::{Key8, OpId, Org, Person, Slot, ThreadId};
+use crate::id::{Handle, Key8, OpId, Org, Person, Slot, ThreadId};
 use crate::thread::{Author, CommitInfo};
 use bytes::Bytes;
 
@@ -76,12 +76,21 @@ impl Tree {
         let sight = Sight {
             votes: BTreeMap::new(),
             ended: vec![],
+            backers: OnceCell::new(),
         };
         Tree { thread, sight }
     }
 
     /// A commit of a device; its roster is that of its parent.
     fn commit(&mut self, id: u8, parent: NodeId, by: u8) -> NodeId {
+        let node = self.commit_of(id, parent, by);
+        let roster = self.thread.rosters[&parent].clone();
+        self.thread.rosters.insert(node, roster);
+        node
+    }
+
+    /// A commit of a device whose ops are not here.
+    fn commit_of(&mut self, id: u8, parent: NodeId, by: u8) -> NodeId {
         let header = Commit {
             parent,
             author: Slot([by; 4]),
@@ -97,8 +106,6 @@ impl Tree {
         };
         self.thread.commits.insert(node(id), info);
         self.thread.children.entry(parent).or_default().insert(node(id));
-        let roster = self.thread.rosters[&parent].clone();
-        self.thread.rosters.insert(node(id), roster);
         node(id)
     }
 
@@ -111,7 +118,8 @@ impl Tree {
         self.thread.membership.members.remove(&dev(of));
     }
 
-    fn head(&self) -> NodeId {
+    fn head(&mut self) -> NodeId {
+        self.sight.backers.take();
         self.thread.walk(&self.sight, |_| true)
     }
 }
@@ -163,7 +171,7 @@ fn a_vote_farther_on_counts_for_all_before_it() {
 
 #[test]
 fn the_number_is_not_the_commits_to_choose() {
-    let (tree, (low, by), (_, other)) = two_children(4);
+    let (mut tree, (low, by), (_, other)) = two_children(4);
     // whatever ids their commits have, the same author wins on this parent
     for n in 1..100 {
         let mut again = Tree::new(4);
@@ -227,4 +235,36 @@ fn a_head_counts_once_commits_lead_to_its_node() {
     assert!(tree.thread.is_connected(ROOT));
     assert!(tree.thread.is_connected(one));
     assert!(!tree.thread.is_connected(node(77)));
+}
+
+#[test]
+fn no_key_is_written_under_where_the_path_is_not_whole() {
+    let mut tree = Tree::new(2);
+    let one = tree.commit(10, ROOT, 1);
+    tree.thread.genesis_op = OpId([1; 16]);
+    tree.thread.makers.insert(OpId([1; 16]), Handle([5; 8]));
+    assert_eq!(tree.thread.path_key(one), Some(Handle([5; 8])));
+    // a Welcome led here, the commits between are not here yet: the key of the genesis may be an old one
+    let beyond = tree.commit_of(30, node(77), 1);
+    assert_eq!(tree.thread.path_key(node(77)), None);
+    assert_eq!(tree.thread.path_key(beyond), None);
+}
+
+#[test]
+fn nothing_is_sealed_before_a_commit_that_cannot_be_read_yet() {
+    let mut tree = Tree::new(2);
+    assert!(!tree.thread.goes_on_unread(ROOT));
+    let child = tree.commit_of(10, ROOT, 1);
+    assert!(tree.thread.goes_on_unread(ROOT), "its ops are not here");
+    let roster = tree.thread.rosters[&ROOT].clone();
+    tree.thread.rosters.insert(child, roster);
+    assert!(!tree.thread.goes_on_unread(ROOT));
+    let waiting = tree.thread.commits[&child].header.clone();
+    tree.thread.unbuilt.insert(OpId([9; 16]), waiting);
+    assert!(tree.thread.goes_on_unread(ROOT), "its key packages are not here");
+    tree.thread.unbuilt.clear();
+    // one whose author could not read the node stands for nothing
+    tree.thread.rosters.get_mut(&ROOT).unwrap().remove(&dev(2));
+    tree.commit_of(20, ROOT, 2);
+    assert!(!tree.thread.goes_on_unread(ROOT));
 }
