@@ -1,7 +1,7 @@
 //! Cables between devices: two pipes of `aidmesh-netem`, one for each direction.
 //!
 //! A cable has many lives. Each time it comes up both sides get a new link number, fresh pipes and a
-//! fresh exporter; what was under way in a former life is gone. A cable may be a *stream* (a lost
+//! fresh exporter; what was under way in a former life is gone. A cable may be a *stream*, and says so (a lost
 //! datagram is sent again after a round trip, order is kept) or carry bare *datagrams* (lost is lost).
 //! [`Side::due`] says how many bytes the sender may be offered so that at most about one second of the
 //! line's rate is under way.
@@ -106,7 +106,7 @@ impl Cable {
             exporter: *blake3::hash(&both).as_bytes(),
             mtu: self.line.profile.mtu as usize,
             thin: self.line.profile.rate_bps <= 9_600,
-            streams: false,
+            streams: self.line.stream,
         }
     }
 
