@@ -1,8 +1,9 @@
 //! Cables between devices: two pipes of `aidmesh-netem`, one for each direction.
 //!
 //! A cable has many lives. Each time it comes up both sides get a new link number, fresh pipes and a
-//! fresh exporter; what was under way in a former life is gone. A cable may be a *stream*, and says so (a lost
-//! datagram is sent again after a round trip, order is kept) or carry bare *datagrams* (lost is lost).
+//! fresh exporter; what was under way in a former life is gone. A cable may be a *stream*, and says so
+//! (a lost datagram is sent again after a round trip, order is kept) or carry bare *datagrams* (lost is
+//! lost).
 //! [`Side::due`] says how many bytes the sender may be offered so that at most about one second of the
 //! line's rate is under way.
 

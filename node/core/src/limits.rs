@@ -244,6 +244,8 @@ pub const TREE_INLINE_BYTES: usize = 48 * 1024;
 pub const XWING_MEMBERS: usize = 17;
 /// Epoch nodes whose keys a device holds of one thread.
 pub const NODES_PER_THREAD: usize = 4096;
+/// Lives of one device in a thread that are looked at.
+pub const LIVES: u32 = 64;
 /// Views of a neighbour's threads that are kept after its link went down.
 pub const PEERS_REMEMBERED: usize = 256;
 /// Peers and mailboxes to which a restored relay says RESET.

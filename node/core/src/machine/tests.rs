@@ -733,6 +733,38 @@ fn what_a_restored_store_could_not_send_goes_out_in_its_next_life() {
 }
 
 #[test]
+fn a_device_restored_again_after_its_removal_tells_no_more_than_before() {
+    let (mut table, medic, doctor, _, thread) = two_and_a_relay();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.connect(medic, doctor);
+    table.pass(5_000);
+    let old = table.boxes[doctor].store.clone();
+    table.reopen(doctor);
+    table.connect(medic, doctor);
+    let forgotten = table.note(doctor, thread, "forgotten");
+    table.pass(5_000);
+    table.boxes[doctor].store = old;
+    table.reopen(doctor);
+    let again = table.note(doctor, thread, "another with its number");
+    assert_eq!(again, forgotten);
+    table.connect(medic, doctor);
+    let dev = table.dev(doctor);
+    table.command(medic, Command::Remove { thread, dev });
+    table.pass(30_000);
+    let view = table.boxes[doctor].machine.view(thread).unwrap();
+    assert_eq!(view.stopped, Some(Stopped::Removed));
+    let removed = table.boxes[doctor].store.clone();
+    table.reopen(doctor);
+    assert_eq!(table.state(doctor, thread, again, medic), Some(State::Stored));
+    table.boxes[doctor].store = removed;
+    table.reopen(doctor);
+    table.connect(medic, doctor);
+    table.pass(30_000);
+    // the medic signed for the forgotten one
+    assert_eq!(table.state(doctor, thread, again, medic), Some(State::Stored));
+}
+
+#[test]
 fn a_store_rolled_back_behind_our_back_stops_at_the_first_signed_word_of_it() {
     let (mut table, medic, doctor, _, thread) = two_and_a_relay();
     table.add(medic, doctor, thread, Role::Cardiologist);

@@ -13,7 +13,7 @@ use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::control::{Act, Commit, MadeBy, Object, Why};
 use crate::group::keys::ControlKey;
-use crate::group::mls::{Committed, NodeState, SealPlace, node_id, strip_key_packages};
+use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, node_id, strip_key_packages};
 use crate::group::welcome::Welcome;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
@@ -79,8 +79,8 @@ impl Thread {
         }
     }
 
-    /// Roster of a child by its header; `None` while an op that it names does not count here, and if its author
-    /// did not stand in the parent's roster.
+    /// Roster of a child by its header; `None` while an op that it names does not count here, and if its
+    /// author did not stand in the parent's roster.
     fn roster_after(&self, parent: &Roster, header: &Commit) -> Option<Roster> {
         if !self.stands_in(parent, header.author) {
             return None;
@@ -296,7 +296,8 @@ impl Thread {
         if self.nodes.len() >= limits::NODES_PER_THREAD {
             return Err(CommandError::Full("nodes"));
         }
-        if rotates && self.ring.iter().count() >= limits::CONTROL_KEYS {
+        let keys = self.ring.iter().count().max(self.makers.len());
+        if rotates && keys >= limits::CONTROL_KEYS {
             return Err(CommandError::Full("control keys"));
         }
         Ok(())
@@ -405,7 +406,9 @@ impl Thread {
             }
             let handle = ControlKey::new(key.ck.clone()).handle();
             self.ring.insert(key.ck.clone());
-            self.makers.entry(key.made_by).or_insert(handle);
+            if self.ring.by_handle(handle).is_some() {
+                self.makers.entry(key.made_by).or_insert(handle);
+            }
         }
         self.save_keys(ctx);
         ctx.open_boxes();
@@ -487,13 +490,62 @@ impl Thread {
     }
 }
 
-/// The members of a node are the devices that the headers say.
+/// The leaves of a node are the devices that the headers say, each with its own key, and nobody else: a leaf
+/// that no certificate explains could read on and never be removed.
 fn fits(state: &NodeState, roster: &Roster) -> bool {
-    let leaves = state.members();
-    let mut found: Vec<Dev> = leaves
-        .iter()
-        .filter_map(|l| DeviceCert::decode(&l.cert).ok().map(|c| c.dev()))
-        .collect();
-    found.sort_unstable();
-    roster.keys().copied().eq(found)
+    let device = |leaf: &Leaf| {
+        let cert = DeviceCert::decode(&leaf.cert).ok()?;
+        (cert.device_key == leaf.key).then(|| cert.dev())
+    };
+    let found: Option<Vec<Dev>> = state.members().iter().map(device).collect();
+    found.is_some_and(|mut found| {
+        found.sort_unstable();
+        roster.keys().copied().eq(found)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::KeyPair;
+    use crate::directory::{Name, Role, Roles, Window};
+    use crate::group::mls::{Crypto, Suite};
+    use crate::id::{Key8, Org, Person};
+
+    fn cert(device: &KeyPair) -> DeviceCert {
+        DeviceCert {
+            org: Org([1; 8]),
+            serial: 1,
+            device_key: device.public(),
+            seal_key: [2; 32],
+            inbox_key: KeyPair::from_seed(&[3; 32]).public(),
+            person: Person([4; 8]),
+            roles: Roles::of(&[Role::Nurse]),
+            window: Window {
+                not_before_min: 0,
+                not_after_min: 1,
+            },
+            issuer: Key8([5; 8]),
+            name: Name::new("Device").unwrap(),
+            sig: [0; 64],
+        }
+    }
+
+    #[test]
+    fn a_leaf_that_no_certificate_explains_fits_nowhere() {
+        let (crypto, device, other) = (
+            Crypto::new([7; 32]),
+            KeyPair::from_seed(&[8; 32]),
+            KeyPair::from_seed(&[9; 32]),
+        );
+        let node =
+            |cert: &[u8]| NodeState::create(&crypto, Suite::Classical, &[6; 8], &device, cert).unwrap();
+        let (own, stolen) = (cert(&device), cert(&other));
+        let roster = |of: &DeviceCert| Roster::from([(of.dev(), 1)]);
+        assert!(fits(&node(&own.encode()), &roster(&own)));
+        assert!(!fits(&node(&own.encode()), &Roster::new()));
+        // somebody else's certificate, and none at all
+        assert!(!fits(&node(&stolen.encode()), &roster(&stolen)));
+        assert!(!fits(&node(b"junk"), &Roster::new()));
+    }
 }

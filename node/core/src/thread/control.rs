@@ -71,35 +71,9 @@ impl Thread {
         if taken.is_some_and(|i| i.id == id) || log == Log::Heads && self.is_old_head(slot, seq) {
             return Absorbed::Useless;
         }
-        let Some((plaintext, _)) = self.ring.open(at, &envelope.payload) else {
-            let kid = envelope.payload.get(..4).and_then(Kid::from_prefix);
-            if kid.is_none_or(|kid| self.ring.by_kid(kid).next().is_some()) {
-                return Absorbed::Junk("control object does not open");
-            }
-            self.parked.park(
-                key,
-                id,
-                Waiting {
-                    envelope: envelope.clone(),
-                    bytes: bytes.clone(),
-                },
-            );
-            return Absorbed::Parked;
-        };
-        let verified = match self.verify_control(&plaintext, slot) {
-            Ok(Some(verified)) => verified,
-            Ok(None) => {
-                self.parked.park(
-                    key,
-                    id,
-                    Waiting {
-                        envelope: envelope.clone(),
-                        bytes: bytes.clone(),
-                    },
-                );
-                return Absorbed::Parked;
-            }
-            Err(rule) => return Absorbed::Junk(rule),
+        let verified = match self.open_control(envelope, at, bytes) {
+            Ok(verified) => verified,
+            Err(verdict) => return verdict,
         };
         if let Err(rule) = right_log(&verified, log, seq) {
             return Absorbed::Junk(rule);
@@ -136,6 +110,35 @@ impl Thread {
         self.keep_control(ctx, envelope, at, bytes);
         self.apply_control(ctx, verified);
         Absorbed::New
+    }
+
+    /// Opens a control object and checks its signature; parks it where its key or its author is not known.
+    fn open_control(
+        &mut self,
+        envelope: &Envelope,
+        at: (Slot, Log, Seq),
+        bytes: &Bytes,
+    ) -> Result<Verified, Absorbed> {
+        let (slot, log, seq) = at;
+        let verified = match self.ring.open(at, &envelope.payload) {
+            Some((plaintext, _)) => self.verify_control(&plaintext, slot).map_err(Absorbed::Junk)?,
+            None => {
+                let kid = envelope.payload.get(..4).and_then(Kid::from_prefix);
+                if kid.is_none_or(|kid| self.ring.by_kid(kid).next().is_some()) {
+                    return Err(Absorbed::Junk("control object does not open"));
+                }
+                None
+            }
+        };
+        verified.ok_or_else(|| {
+            let waiting = Waiting {
+                envelope: envelope.clone(),
+                bytes: bytes.clone(),
+            };
+            self.parked
+                .park((log as u8, slot, seq), MsgId::of(bytes), waiting);
+            Absorbed::Parked
+        })
     }
 
     fn is_old_head(&self, slot: Slot, counter: Seq) -> bool {

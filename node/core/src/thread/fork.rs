@@ -1,11 +1,13 @@
-//! Fork choice: of several children of a node, the one that the thread goes on with (PROTOCOL, *Fork choice*).
+//! Fork choice: of several children of a node, the one that the thread goes on with (PROTOCOL,
+//! *Fork choice*).
 //!
-//! A walk from the genesis, over commits that are candidates: all ops that they name count here, and their
-//! author stood in the parent's roster with that life ([`Thread::rosters`]). At each node one child is taken.
-//! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of it or a
-//! majority stands behind it. Of the others wins, in this order: more than half of those who could read the
-//! parent and are members today have their newest head in its subtree; anybody but its author has; the lower
-//! number that follows from parent and author, which nobody can choose; the lower id.
+//! A walk from the genesis, over commits that are candidates: all ops that they name count here, and
+//! their author stood in the parent's roster with that life ([`Thread::rosters`]). At each node one
+//! child is taken.
+//! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of
+//! it or a majority stands behind it. Of the others wins, in this order: more than half of those who could
+//! read the parent and are members today have their newest head in its subtree; anybody but its author
+//! has; the lower number that follows from parent and author, which nobody can choose; the lower id.
 //!
 //! The walk depends on the control objects held and on nothing else, so equal sets give equal heads. A head
 //! that names a node which no commit here leads to waits; the former one counts meanwhile.
@@ -82,7 +84,7 @@ impl Thread {
                 .is_none_or(|roster| self.stands_in(roster, author))
         };
         let mut unread = children.filter(|child| !self.rosters.contains_key(*child));
-        unbuilt || unread.any(|child| is_genuine(child))
+        unbuilt || unread.any(is_genuine)
     }
 
     /// A node and its ancestors, as far as their commits are here.

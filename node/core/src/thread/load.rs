@@ -91,6 +91,11 @@ impl Thread {
                 thread.nodes.insert(node, state);
             }
         }
+        // before any evidence: in a forgotten life it counts for nothing
+        let stale = ctx.store.get(&table::own_of_thread("stale", id))?;
+        thread.stale = stale
+            .and_then(|row| row[..].try_into().ok())
+            .map(u32::from_le_bytes);
         let control = thread
             .load_items(ctx.store)
             .map_err(|e| ReadError(format!("thread {id}: {e}")))?;
@@ -115,10 +120,6 @@ impl Thread {
                 thread.disputed.insert(slot);
             }
         }
-        let stale = ctx.store.get(&table::own_of_thread("stale", id))?;
-        thread.stale = stale
-            .and_then(|row| row[..].try_into().ok())
-            .map(u32::from_le_bytes);
         thread.reckon_all(ctx);
         thread.due_head(ctx);
         thread.rewrap_due = Some(ctx.now.mono.plus_ms(10_000));
@@ -132,10 +133,12 @@ impl Thread {
         }
     }
 
-    /// The slot is that of an own life of which this store does not remember all.
+    /// The slot is that of an own life of which this store does not remember all: the last one that it forgot
+    /// something of, or one before it.
     pub(super) fn in_forgotten_life(&self, ctx: &Ctx<'_>, slot: Slot) -> bool {
-        self.stale
-            .is_some_and(|inc| Slot::of(self.id, &ctx.member.device.public(), inc) == slot)
+        let key = ctx.member.device.public();
+        let last = self.stale.unwrap_or(0).min(limits::LIVES);
+        (1..=last).any(|inc| Slot::of(self.id, &key, inc) == slot)
     }
 
     /// Whether own entries up to this number were written by what is in this store.
@@ -145,8 +148,10 @@ impl Thread {
 
     /// This store was restored or rebuilt: this life of the device writes nothing more here.
     pub(crate) fn set_stale(&mut self, ctx: &mut Ctx<'_>) {
-        self.stale = Some(self.me(ctx.dev()).map_or(0, |(_, inc)| inc));
-        let inc = self.stale.unwrap_or_default();
+        // the life may have ended: it is forgotten as much
+        let lives = self.membership.ever.keys().filter(|(dev, _)| *dev == ctx.dev());
+        let inc = lives.map(|(_, inc)| *inc).max().unwrap_or(0);
+        self.stale = Some(inc);
         ctx.batch()
             .put(table::own_of_thread("stale", self.id), inc.to_le_bytes().to_vec());
         self.tell_gate(ctx);
