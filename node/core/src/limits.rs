@@ -244,8 +244,12 @@ pub const TREE_INLINE_BYTES: usize = 48 * 1024;
 pub const XWING_MEMBERS: usize = 17;
 /// Epoch nodes whose keys a device holds of one thread.
 pub const NODES_PER_THREAD: usize = 4096;
-/// Lives of one device in a thread that are looked at.
+/// Lives of one device in a thread that a Welcome may name.
 pub const LIVES: u32 = 64;
+/// Nodes of one author beside the path to the newest, and nodes to which no commit leads yet, that are held.
+pub const SIDE_NODES: usize = 8;
+/// Commits of one author whose key packages are not here.
+pub const UNBUILT_PER_SLOT: usize = 16;
 /// Views of a neighbour's threads that are kept after its link went down.
 pub const PEERS_REMEMBERED: usize = 256;
 /// Peers and mailboxes to which a restored relay says RESET.

@@ -290,8 +290,9 @@ impl Machine {
         let threads = self.threads.values().flat_map(|t| {
             let head = t.head_due.map(|at| (at, Why::Head));
             let rewrap = t.rewrap_due.map(|at| (at, Why::Rewrap));
+            let commit = t.commit_due.map(|at| (at, Why::Commit));
             let late = t.tracker_deadline().map(|at| (at, Why::NotConfirmed));
-            [head, rewrap, late].into_iter().flatten()
+            [head, rewrap, commit, late].into_iter().flatten()
         });
         let expiry = self.mailbox.next_expiry().map(|at| (at, Why::Expiry));
         sessions.chain(threads).chain(expiry).min()
@@ -463,6 +464,8 @@ fn check_identity(cfg: &Config, id: &Identity) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_braid;
 #[cfg(test)]
 mod tests_hostile;
 #[cfg(test)]

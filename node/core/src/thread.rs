@@ -185,12 +185,14 @@ pub(crate) struct Thread {
     pub(crate) handed: BTreeMap<(Slot, EntryRef), rewrap::HandedOn>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) rewrap_due: Option<Instant>,
+    /// When this device commits what others have said.
+    pub(crate) commit_due: Option<Instant>,
+    /// Entries with control keys whose commit was not here yet.
+    pub(crate) keys_waiting: BTreeSet<EntryRef>,
     /// Both were due while the thread was not complete or nothing may be sealed.
     pub(crate) head_missed: bool,
     pub(crate) rewrap_missed: bool,
     pub(crate) stopped: Option<Stopped>,
-    /// Two authentic commits of one parent were seen.
-    pub(crate) two_commits: bool,
     /// Slots whose author signed two things at one place.
     pub(crate) disputed: BTreeSet<Slot>,
     /// What was open when the last own head was signed.
@@ -248,10 +250,11 @@ impl Thread {
             handed: BTreeMap::new(),
             head_due: None,
             rewrap_due: None,
+            commit_due: None,
+            keys_waiting: BTreeSet::new(),
             head_missed: false,
             rewrap_missed: false,
             stopped: None,
-            two_commits: false,
             disputed: BTreeSet::new(),
             told_open: 0,
             stale: None,

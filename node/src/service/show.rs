@@ -60,8 +60,7 @@ pub(super) fn is_shown(head: &EntryHead) -> bool {
 pub(super) fn stopped(why: Stopped) -> &'static str {
     match why {
         Stopped::Incomplete => "not all of its keys have arrived yet",
-        Stopped::WaitingForFounder => "the creator's device has not made the next keys yet",
-        Stopped::TwoCommits => "two different changes of its keys exist: a device is at fault",
+        Stopped::WaitingForKeys => "its people changed, and no device has made the next keys yet",
         Stopped::Removed => "this device was removed",
         Stopped::Restored => "this device was restored; another member must add it again",
         _ => "a newer reason than this program knows",

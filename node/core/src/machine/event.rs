@@ -126,10 +126,8 @@ pub enum Event {
 pub enum Stopped {
     /// Not all control objects that lead to the newest node are here.
     Incomplete,
-    /// Members changed; the founder's device has not made the next keys yet.
-    WaitingForFounder,
-    /// Two commits on one parent: evidence of a fault.
-    TwoCommits,
+    /// Members changed; the next keys are not made yet.
+    WaitingForKeys,
     /// This device was removed.
     Removed,
     /// This store was restored or rebuilt: another device must add it again.

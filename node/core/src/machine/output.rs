@@ -51,6 +51,8 @@ pub enum Why {
     Expiry,
     /// Hand entries to a member that cannot open them.
     Rewrap,
+    /// Make the keys that a change of members asks for.
+    Commit,
     /// Sign for what was kept.
     Receipt,
 }

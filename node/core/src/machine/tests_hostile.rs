@@ -384,7 +384,7 @@ fn one_member_alone_cannot_stop_another_by_claiming_what_it_never_wrote() {
 }
 
 #[test]
-fn only_the_founder_leads_into_a_thread_that_is_here() {
+fn a_welcome_that_no_commit_makes_leads_nowhere() {
     let (mut table, _, doctor, nurse, thread) = three();
     table.boxes[doctor].events.clear();
     let suite = Suite::Classical;
@@ -433,16 +433,20 @@ fn only_the_founder_leads_into_a_thread_that_is_here() {
         place: Place::Inbox,
         payload,
     };
-    let held = |t: &Table| {
-        (
-            t.thread(doctor, thread).nodes.len(),
-            t.thread(doctor, thread).ring.kids(),
-        )
+    let stands = |t: &Table| {
+        let state = t.thread(doctor, thread);
+        (state.head, state.vote, state.handle_now(), state.stopped)
     };
-    let before = held(&table);
+    let before = stands(&table);
     table.feed(doctor, nurse, data(envelope.encode()));
-    assert_eq!(held(&table), before);
-    assert!(!table.faults().is_empty());
+    assert_eq!(stands(&table), before);
+    table.reopen(doctor);
+    table.connect(doctor, nurse);
+    table.pass(10_000);
+    assert_eq!(stands(&table), before);
+    let note = table.note(doctor, thread, "nowhere else");
+    table.pass(10_000);
+    assert_eq!(table.text(nurse, thread, note).as_deref(), Some("nowhere else"));
 }
 
 #[test]
@@ -643,27 +647,33 @@ fn a_lost_greeting_or_list_of_threads_is_said_again() {
 }
 
 #[test]
-fn commits_of_others_than_the_founder_take_no_memory() {
+fn commits_that_cannot_be_built_take_little_memory() {
     let (mut table, medic, _, nurse, thread) = three();
-    table.hack(nurse, thread, |t, ctx| {
-        let (author, _) = t.me(ctx.dev()).unwrap();
-        let handle = t.handle_now().unwrap();
-        let parent = t.head;
-        // key packages that nobody has
-        let body = [&[0u8][..], &[7; 32]].concat().into();
-        let commit = Commit {
-            parent,
-            author,
-            made_by: MadeBy::Member,
-            adds: vec![],
-            removes: vec![],
-            body,
-        };
-        t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
-            .unwrap();
-    });
+    let before = table.thread(medic, thread).commits.len();
+    for n in 0..2 * limits::UNBUILT_PER_SLOT as u8 {
+        table.hack(nurse, thread, |t, ctx| {
+            let (author, _) = t.me(ctx.dev()).unwrap();
+            let handle = t.handle_now().unwrap();
+            let parent = t.head;
+            // key packages that nobody has
+            let body = [&[0u8][..], &[n; 32]].concat().into();
+            let commit = Commit {
+                parent,
+                author,
+                made_by: MadeBy::Member,
+                adds: vec![],
+                removes: vec![],
+                body,
+            };
+            t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
+                .unwrap();
+        });
+    }
     table.pass(10_000);
     let t = table.thread(medic, thread);
-    assert_eq!((t.unbuilt.len(), t.commits.len()), (0, 2));
+    assert_eq!(
+        (t.unbuilt.len(), t.commits.len()),
+        (limits::UNBUILT_PER_SLOT, before)
+    );
     assert_eq!(table.stopped(medic, thread), None);
 }

@@ -290,9 +290,6 @@ impl Thread {
                 Stopped::Incomplete
             });
         }
-        if self.two_commits {
-            return Err(Stopped::TwoCommits);
-        }
         // the keys of a node are the first entry on it: the node may be here before them
         let is_behind = self.head != self.vote || !self.holds(self.head) || self.goes_on_unread(self.head);
         if self.genesis.is_none() || is_behind {
@@ -301,7 +298,7 @@ impl Thread {
         if ctx.flaws.no_send_gate || self.in_step() && !self.has_revoked(ctx) {
             return Ok(());
         }
-        Err(Stopped::WaitingForFounder)
+        Err(Stopped::WaitingForKeys)
     }
 
     /// A member's device key is revoked and nobody removed it yet.

@@ -1,10 +1,10 @@
-//! Epoch nodes: following the founder's commits, and making them if this device is the founder.
+//! Epoch nodes: following commits, and making them.
 //!
 //! A commit is processed on a clone of its parent once all ops that it names count here; the child
-//! is kept only if its MLS roster equals the one computed from the headers. The founder commits the
-//! difference between members and roster as soon as it knows one: one removal at a time, then all
-//! additions in one commit without a path. A commit that names a removal makes a fresh control key,
-//! which goes first on the child.
+//! is kept only if its MLS roster equals the one computed from the headers. Who says a change of members
+//! commits it in the same batch; what its author did not commit others do, by turn. A difference is committed
+//! as one removal at a time, then all additions in one commit without a path. A commit that names a removal
+//! makes a fresh control key, which goes first on the child.
 
 use super::{Roster, Thread};
 use crate::clinical::{Body, CtlKey, CtlKeys};
@@ -17,22 +17,30 @@ use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, node_id, strip_ke
 use crate::group::welcome::Welcome;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
-use crate::machine::command::CommandError;
+use crate::machine::command::{CommandError, EntryRef};
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
 use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// Before a device commits what another one said, and for each place in the order of turns.
+const COMMIT_MS: u64 = 5_000;
+const TURN_MS: u64 = 3_000;
+/// After a commit that could not be made.
+const COMMIT_AGAIN_MS: u64 = 60_000;
 
 impl Thread {
     /// Processes every commit whose parent is held and whose ops count. Returns whether any was.
     pub(super) fn follow_commits(&mut self, ctx: &mut Ctx<'_>) -> bool {
         self.build_commits(ctx);
-        let mut moved = self.renew_rosters(ctx);
+        let mut moved = self.renew_rosters(ctx) | self.move_head(ctx);
         while let Some(node) = self.next_commit() {
             moved = true;
             if !self.process_commit(ctx, node) {
                 self.refused.insert(node);
             }
         }
+        moved |= self.retry_keys(ctx);
         moved | self.move_head(ctx)
     }
 
@@ -47,13 +55,61 @@ impl Thread {
         if self.nodes.len() >= limits::NODES_PER_THREAD {
             return None;
         }
-        let ready = self.commits.iter().find(|(node, commit)| {
+        let mut ready = self.commits.iter().filter(|(node, commit)| {
             !self.nodes.contains_key(node)
                 && !self.refused.contains(node)
                 && self.rosters.contains_key(node)
                 && self.nodes.contains_key(&commit.header.parent)
         });
-        ready.map(|(node, _)| *node)
+        let first = ready.next()?;
+        let path: BTreeSet<NodeId> = self.climb(self.head).collect();
+        let aside = |author: Slot| {
+            let held = self.nodes.keys().filter(|node| !path.contains(*node));
+            let by = |node: &&NodeId| self.commits.get(*node).is_some_and(|c| c.header.author == author);
+            held.filter(by).count()
+        };
+        let mut ready = std::iter::once(first).chain(ready);
+        let next = ready
+            .find(|(node, commit)| path.contains(*node) || aside(commit.header.author) < limits::SIDE_NODES);
+        next.map(|(node, _)| *node)
+    }
+
+    /// Control keys that an entry tells: of each commit its author alone is believed.
+    pub(super) fn keys_of(&mut self, ctx: &mut Ctx<'_>, (at, author): (EntryRef, Dev), keys: &CtlKeys) {
+        let (mut told, mut waits) = (Vec::new(), false);
+        for key in &keys.keys {
+            let made_by = self.commits.values().find(|c| c.op == key.made_by);
+            match made_by.map(|c| self.slots.get(&c.header.author).map(|a| a.dev)) {
+                Some(maker) if maker == Some(author) => told.push(key.clone()),
+                Some(_) => {}
+                None => waits = true,
+            }
+        }
+        if waits {
+            self.keys_waiting.insert(at);
+        }
+        for key in &told {
+            // what its maker says stands above what a Welcome said
+            self.makers.remove(&key.made_by);
+        }
+        if !told.is_empty() {
+            self.learn_keys(ctx, &CtlKeys { keys: told });
+        }
+    }
+
+    /// Reads again the entries with control keys whose commits were not here. Returns whether any key is new.
+    fn retry_keys(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let before = self.makers.len();
+        for at in std::mem::take(&mut self.keys_waiting) {
+            let row = ctx.get(&crate::store::table::entry(self.id, at.slot, at.seq));
+            let author = self.slots.get(&at.slot).map(|author| author.dev);
+            if let (Ok(Some(row)), Some(author)) = (row, author)
+                && let Ok((_, encoded)) = super::content::read_entry_row(&row)
+            {
+                self.apply_body(ctx, at, author, &encoded);
+            }
+        }
+        self.makers.len() > before
     }
 
     /// Rosters of all commits whose path is here and whose ops count. A held node whose MLS roster
@@ -149,6 +205,9 @@ impl Thread {
         if (head, vote) == (self.head, self.vote) {
             return false;
         }
+        if head != self.head {
+            self.commit_due = None;
+        }
         (self.head, self.vote) = (head, vote);
         self.due_head(ctx);
         self.rewrap_due = Some(ctx.now.mono);
@@ -156,21 +215,66 @@ impl Thread {
         true
     }
 
-    /// If this device is the founder: commits what is outstanding.
-    pub(super) fn founder_acts(&mut self, ctx: &mut Ctx<'_>) {
-        if self.founder() != Some(ctx.dev()) || self.two_commits || self.me(ctx.dev()).is_none() {
-            return;
+    /// Commits what is outstanding, if it is this device's turn: at once what it said itself, after a while what
+    /// others said and did not commit.
+    pub(super) fn commit_outstanding(&mut self, ctx: &mut Ctx<'_>) {
+        let mut is_turn = self.commit_due.is_some_and(|at| at <= ctx.now.mono);
+        if is_turn && self.may_commit(ctx) {
+            self.remove_revoked(ctx);
         }
-        if self.is_stale(ctx.dev()) {
-            return;
-        }
-        self.remove_revoked(ctx);
         // bounded: each round names at least one op more
-        while self.nodes.contains_key(&self.head) && !self.in_step() && self.stands_on(ctx.dev(), self.head) {
+        while self.may_commit(ctx) && (!self.in_step() || self.has_revoked(ctx)) {
+            if !is_turn && !self.is_all_mine(ctx.dev()) {
+                let wait = COMMIT_MS + TURN_MS * self.turn(ctx) as u64;
+                self.commit_due.get_or_insert(ctx.now.mono.plus_ms(wait));
+                return;
+            }
             let before = self.head;
             if self.commit_difference(ctx).is_err() || self.head == before {
-                break;
+                self.commit_due = Some(ctx.now.mono.plus_ms(COMMIT_AGAIN_MS));
+                return;
             }
+            is_turn = true;
+        }
+        self.commit_due = None;
+    }
+
+    /// Whether this device can make a child of the newest node: it holds it, stands in its roster, and has not
+    /// made one yet.
+    fn may_commit(&self, ctx: &Ctx<'_>) -> bool {
+        let children = self.children.get(&self.head).into_iter().flatten();
+        let mut authors = children.filter_map(|child| Some(self.commits.get(child)?.header.author));
+        self.head == self.vote
+            && self.holds(self.head)
+            && !self.is_stale(ctx.dev())
+            && self.stands_on(ctx.dev(), self.head)
+            && !authors.any(|author| self.is_own(author))
+    }
+
+    /// Whether this life of the device said all that is outstanding.
+    fn is_all_mine(&self, dev: Dev) -> bool {
+        let roster = self.rosters.get(&self.head);
+        let members = self.membership.members.iter();
+        let missing = members.filter(|(d, m)| roster.is_none_or(|r| r.get(*d) != Some(&m.inc)));
+        let adds = missing.map(|(_, member)| member.add);
+        let mut ops = adds.chain(self.unnamed_removes(self.head)).peekable();
+        let Some((mine, _)) = self.me(dev) else {
+            return false;
+        };
+        let author = |id| {
+            self.ops
+                .as_ref()
+                .and_then(|ops| ops.get(id))
+                .map(|(slot, _)| slot)
+        };
+        ops.peek().is_some() && ops.all(|id| author(id) == Some(mine))
+    }
+
+    fn remove_revoked(&mut self, ctx: &mut Ctx<'_>) {
+        let members = self.membership.members.keys();
+        let revoked: Vec<Dev> = members.filter(|d| self.is_revoked(ctx, **d)).copied().collect();
+        for dev in revoked {
+            let _ = self.remove(ctx, dev, Why::Revoked);
         }
     }
 
@@ -180,19 +284,6 @@ impl Thread {
         let me = self.me(dev);
         me.zip(roster)
             .is_some_and(|((slot, _), roster)| self.stands_in(roster, slot))
-    }
-
-    fn remove_revoked(&mut self, ctx: &mut Ctx<'_>) {
-        let revoked: Vec<Dev> = self
-            .membership
-            .members
-            .keys()
-            .filter(|d| self.is_revoked(ctx, **d))
-            .copied()
-            .collect();
-        for dev in revoked {
-            let _ = self.remove(ctx, dev, Why::Revoked);
-        }
     }
 
     fn commit_difference(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
@@ -396,7 +487,7 @@ impl Thread {
         Ok(())
     }
 
-    /// The founder told control keys.
+    /// Control keys that are believed.
     pub(super) fn learn_keys(&mut self, ctx: &mut Ctx<'_>, keys: &CtlKeys) {
         for key in &keys.keys {
             // the row of keys holds no more, and would not be read again
@@ -432,11 +523,13 @@ impl Thread {
         let Ok(opened) = state.open(ctx.crypto, &place, &welcome.keys) else {
             return false;
         };
-        let by_founder = self
-            .genesis
-            .as_ref()
-            .is_none_or(|g| g.founder.device_key == opened.sender_key);
-        if !trusted || !by_founder || Slot::of(self.id, &opened.sender_key, 1) != welcome.slot {
+        let is_life = |inc| Slot::of(self.id, &opened.sender_key, inc) == welcome.slot;
+        if !trusted || !(1..=limits::LIVES).any(is_life) {
+            return false;
+        }
+        // a commit confirms it later; until then it counts for nothing
+        let unconfirmed = self.nodes.keys().filter(|node| !self.is_connected(**node));
+        if unconfirmed.count() >= limits::SIDE_NODES {
             return false;
         }
         let plaintext = Bytes::from(opened.plaintext);

@@ -10,6 +10,7 @@ use crate::group::control::{self, Act, Commit, Head, Object, Verified, key_packa
 use crate::group::membership::Ops;
 use crate::group::mls::{key_package_info, node_id, restore_key_packages};
 use crate::id::{Dev, Kid, MsgId, NodeId, OpId, Seq, Slot};
+use crate::limits;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
 use crate::ranges::Log;
@@ -42,7 +43,7 @@ impl Thread {
     pub(crate) fn settle(&mut self, ctx: &mut Ctx<'_>) {
         while self.follow_commits(ctx) | self.retry_parked(ctx) {}
         self.carry_over(ctx);
-        self.founder_acts(ctx);
+        self.commit_outstanding(ctx);
         self.tell_gate(ctx);
         self.due_again(ctx);
     }
@@ -103,6 +104,12 @@ impl Thread {
             };
             self.keep_ahead(ctx, (slot, seq), head, waiting);
             return Absorbed::Parked;
+        }
+        if let Object::Commit(commit) = verified.object()
+            && !self.loading
+            && self.is_one_too_many(commit)
+        {
+            return Absorbed::Useless;
         }
         if let Object::Head(head) = verified.object() {
             self.keep_reached(ctx, slot, head.seq);
@@ -335,12 +342,20 @@ impl Thread {
         }
     }
 
-    /// A commit is known by its header; its full bytes need the key packages that it adds. Only the
-    /// founder commits in this version: a commit of anybody else is kept and never followed.
+    /// Whether one author has said more commits than are kept without the key packages that they need.
+    fn is_one_too_many(&self, commit: &Commit) -> bool {
+        let packages = &self.packages;
+        let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
+        let waits = matches!(restore_key_packages(&commit.body, &lookup), Ok(None));
+        let others = self
+            .unbuilt
+            .values()
+            .filter(|other| other.author == commit.author);
+        waits && others.count() >= limits::UNBUILT_PER_SLOT
+    }
+
+    /// A commit is known by its header; its full bytes need the key packages that it adds.
     fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
-        if self.slots.get(&commit.author).map(|a| a.dev) != self.founder() {
-            return;
-        }
         let packages = &self.packages;
         let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
         let bytes = match restore_key_packages(&commit.body, &lookup) {
@@ -352,10 +367,12 @@ impl Thread {
             Err(_) => return,
         };
         let node = node_id(&commit.parent, &bytes);
-        let siblings = self.children.entry(commit.parent).or_default();
-        siblings.insert(node);
-        if siblings.len() > 1 && !self.two_commits {
-            self.two_commits = true;
+        self.children.entry(commit.parent).or_default().insert(node);
+        let of_author = |other: &&CommitInfo| {
+            (other.header.parent, other.header.author) == (commit.parent, commit.author)
+        };
+        if self.commits.values().filter(of_author).count() == 1 && !self.commits.contains_key(&node) {
+            // both stay candidates, and everybody chooses the same
             ctx.event(Event::Equivocation {
                 thread: self.id,
                 slot: commit.author,

@@ -14,7 +14,7 @@
 
 use super::Thread;
 use crate::group::control::Act;
-use crate::id::{Dev, Incarnation, NodeId};
+use crate::id::{Dev, Incarnation, NodeId, Slot};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,23 +72,24 @@ impl Thread {
         self.climb(node).last() == Some(self.root)
     }
 
-    /// Whether a commit on the node is here that cannot be read yet: an op or a key package that it names is
-    /// missing. What is sealed on the node meanwhile might reach somebody whom that commit removes.
+    /// Whether a commit of the founder on the node is here that cannot be read yet: an op or a key package that
+    /// it names is missing. What is sealed on the node meanwhile might reach somebody whom that commit removes.
+    /// Nobody else is waited for: a member could stop a thread with a commit that names what does not exist.
     pub(super) fn goes_on_unread(&self, node: NodeId) -> bool {
-        let unbuilt = self.unbuilt.values().any(|commit| commit.parent == node);
-        let children = self.children.get(&node).into_iter().flatten();
-        let is_genuine = |child: &NodeId| {
-            let author = self.commits[child].header.author;
-            self.rosters
-                .get(&node)
-                .is_none_or(|roster| self.stands_in(roster, author))
+        let is_waited_for = |author: Slot| {
+            let by_founder = self.slots.get(&author).map(|author| author.dev) == self.founder();
+            let roster = self.rosters.get(&node);
+            by_founder && roster.is_none_or(|roster| self.stands_in(roster, author))
         };
-        let mut unread = children.filter(|child| !self.rosters.contains_key(*child));
-        unbuilt || unread.any(is_genuine)
+        let unbuilt = self.unbuilt.values().filter(|commit| commit.parent == node);
+        let children = self.children.get(&node).into_iter().flatten();
+        let unread = children.filter(|child| !self.rosters.contains_key(*child));
+        let unread = unread.filter_map(|child| self.commits.get(child).map(|c| &c.header));
+        unbuilt.chain(unread).any(|commit| is_waited_for(commit.author))
     }
 
     /// A node and its ancestors, as far as their commits are here.
-    fn climb(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    pub(super) fn climb(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         std::iter::successors(Some(node), |at| Some(self.commits.get(at)?.header.parent))
     }
 

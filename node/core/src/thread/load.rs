@@ -238,6 +238,11 @@ impl Thread {
         for at in own {
             self.track(ctx, at);
         }
+        let keys = self
+            .entries
+            .iter()
+            .filter(|(_, m)| m.verified && m.kind == Kind::CtlKeys);
+        self.keys_waiting = keys.map(|(at, _)| *at).collect();
         for (at, encoded) in bodies {
             let Some(author) = self.slots.get(&at.slot).map(|a| a.dev) else {
                 continue;

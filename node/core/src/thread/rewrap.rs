@@ -46,7 +46,7 @@ impl Thread {
     }
 
     /// Position of this device among the members, by an order that nobody chooses.
-    fn turn(&self, ctx: &Ctx<'_>) -> usize {
+    pub(super) fn turn(&self, ctx: &Ctx<'_>) -> usize {
         let order = |key: &[u8; 32]| {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&self.head.0).update(key);

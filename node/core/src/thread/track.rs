@@ -284,7 +284,7 @@ impl Thread {
                     .map_or(crate::envelope::Class::Bulk, |m| m.class);
                 self.learn_object(at, class, ecg.manifest);
             }
-            Body::CtlKeys(keys) if self.founder() == Some(author) => self.learn_keys(ctx, &keys),
+            Body::CtlKeys(keys) => self.keys_of(ctx, (at, author), &keys),
             Body::Seen(seen) => {
                 let named = self
                     .trackers

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::crypto::KeyPair;
-use crate::directory::{DeviceCert, Name, Role, Roles, Window};
-use crate::group::control::{Commit, MadeBy};
+use crate::directory::{DeviceCert, Name, Role, Roles, ThreadKind, Window};
+use crate::group::control::{Commit, Genesis, History, MadeBy};
 use crate::group::keys::KeyRing;
 use crate::group::membership::{Life, Member};
 use crate::id::{Handle, Key8, OpId, Org, Person, Slot, ThreadId};
@@ -73,6 +73,17 @@ impl Tree {
         }
         let all = (1..=members).map(|n| (dev(n), 1)).collect();
         thread.rosters.insert(ROOT, all);
+        thread.genesis = Some(Genesis {
+            kind: ThreadKind::Patient,
+            history: History::All,
+            suite: 3,
+            drill: false,
+            salt: [0; 16],
+            founder: cert(1),
+            co_owners: vec![],
+            sequencers: vec![],
+            title: String::new(),
+        });
         let sight = Sight {
             votes: BTreeMap::new(),
             ended: vec![],
@@ -263,8 +274,12 @@ fn nothing_is_sealed_before_a_commit_that_cannot_be_read_yet() {
     tree.thread.unbuilt.insert(OpId([9; 16]), waiting);
     assert!(tree.thread.goes_on_unread(ROOT), "its key packages are not here");
     tree.thread.unbuilt.clear();
-    // one whose author could not read the node stands for nothing
-    tree.thread.rosters.get_mut(&ROOT).unwrap().remove(&dev(2));
+    // of another it may name what never was: nobody waits for that
     tree.commit_of(20, ROOT, 2);
+    assert!(!tree.thread.goes_on_unread(ROOT));
+    // nor for a founder who could not read the node
+    tree.commit_of(30, ROOT, 1);
+    assert!(tree.thread.goes_on_unread(ROOT));
+    tree.thread.rosters.get_mut(&ROOT).unwrap().remove(&dev(1));
     assert!(!tree.thread.goes_on_unread(ROOT));
 }
