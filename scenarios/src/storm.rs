@@ -303,14 +303,14 @@ impl Storm {
         self.world.hosts[host].dev().unwrap_or_default()
     }
 
-    /// Devices that are members by what the founder meant last.
+    /// Devices that are members by what somebody meant last.
     pub(crate) fn is_meant(&self, thread: ThreadId, host: HostId) -> bool {
         let Some(intent) = self.world.truth.threads.get(&thread) else {
             return false;
         };
         let dev = self.dev(host);
         let last = intent.changes.iter().rfind(|c| c.dev == dev);
-        intent.founder == host || last.is_some_and(|c| c.added)
+        last.map_or(intent.founder == host, |c| c.added)
     }
 
     fn attack(&mut self) {

@@ -136,10 +136,15 @@ impl Storm {
         }
     }
 
+    /// A physician in every thread from the start, who is not removed and loses no store: there is always
+    /// somebody who may remove and add a device whose store was restored.
+    fn guardian(&self) -> HostId {
+        self.members[2]
+    }
+
     fn remove(&mut self) {
         let Some((by, thread)) = self.writer() else { return };
-        let founder = self.world.truth.threads[&thread].founder;
-        let inside = |host: &HostId| self.is_meant(thread, *host) && *host != by && *host != founder;
+        let inside = |host: &HostId| self.is_meant(thread, *host) && *host != by && *host != self.guardian();
         let victims: Vec<HostId> = self.members.iter().copied().filter(inside).collect();
         if victims.len() < 2 {
             return;
@@ -264,12 +269,9 @@ impl Storm {
         }
     }
 
-    /// Founders' stores are not restored: in this version nobody else can make the next keys.
     fn rebuild(&mut self) {
-        let founder = |host: &HostId| self.world.truth.threads.values().any(|t| t.founder == *host);
-        let hosts: Vec<HostId> = (0..self.world.hosts.len())
-            .filter(|host| !founder(host))
-            .collect();
+        let hosts = 0..self.world.hosts.len();
+        let hosts: Vec<HostId> = hosts.filter(|host| *host != self.guardian()).collect();
         let Some(&host) = self.chance.pick(&hosts) else {
             return;
         };

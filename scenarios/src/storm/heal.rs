@@ -68,16 +68,16 @@ impl Storm {
         for thread in self.threads.clone() {
             for host in self.members.clone() {
                 if self.must_be_added(thread, host) && !self.joining.iter().any(|j| j.0 == host) {
-                    let founder = self.world.truth.threads[&thread].founder;
                     let dev = self.dev(host);
                     let mut others = self.members.clone();
                     others.retain(|other| *other != host);
-                    let removed = others.into_iter().any(|other| {
-                        let answer = self.world.command(other, Command::Remove { thread, dev });
+                    let removed = others.iter().any(|other| {
+                        let answer = self.world.command(*other, Command::Remove { thread, dev });
                         matches!(answer, Some(Ok(_)))
                     });
-                    if removed {
-                        self.join(host, thread, founder);
+                    // who may not add it leaves it outside, which is lawful too
+                    if removed && let Some(&by) = self.chance.pick(&others) {
+                        self.join(host, thread, by);
                     }
                 }
             }
@@ -89,11 +89,9 @@ impl Storm {
         let Some(machine) = h.machine.as_ref().filter(|_| h.rebuilt_us.is_some()) else {
             return false;
         };
-        let founder = self.world.truth.threads[&thread].founder;
-        let counted = self.world.hosts[founder]
-            .machine
-            .as_ref()
-            .and_then(|m| m.view(thread));
+        let speaker = end::speaker(&self.world.truth, &self.world, thread);
+        let machine_of = |host: HostId| self.world.hosts[host].machine.as_ref();
+        let counted = speaker.and_then(machine_of).and_then(|m| m.view(thread));
         let dev = self.dev(host);
         if !counted.is_some_and(|view| view.members.iter().any(|m| m.dev == dev)) {
             return false;

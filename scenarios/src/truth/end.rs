@@ -15,6 +15,7 @@ use aidmesh_core::blob::Layer;
 use aidmesh_core::delivery::{State, Step};
 use aidmesh_core::group::control::History;
 use aidmesh_core::id::{Dev, ThreadId};
+use aidmesh_core::machine::ThreadView;
 use aidmesh_core::machine::command::EntryRef;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,11 +32,34 @@ pub fn missing(truth: &Truth, world: &World) -> Option<String> {
     })
 }
 
+fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
+    world.hosts[host].machine.as_ref().and_then(|m| m.view(thread))
+}
+
+/// A device that most of those who have the thread take for a member: its founder, if it still is one.
+pub fn speaker(truth: &Truth, world: &World, thread: ThreadId) -> Option<HostId> {
+    let hosts = 0..world.hosts.len();
+    let views: Vec<ThreadView> = hosts
+        .clone()
+        .filter_map(|host| view_of(world, host, thread))
+        .collect();
+    let is_member = |host: &HostId| {
+        let dev = world.hosts[*host].dev();
+        let by = views
+            .iter()
+            .filter(|view| view.members.iter().any(|m| Some(m.dev) == dev));
+        view_of(world, *host, thread).is_some() && 2 * by.count() > views.len()
+    };
+    let founder = truth.threads[&thread].founder;
+    std::iter::once(founder).chain(hosts).find(is_member)
+}
+
 /// Members of a thread, if all of them agree about members and head, and none is stopped.
 fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<HostId>, String> {
-    let founder = truth.threads[&thread].founder;
-    let view = |host: HostId| world.hosts[host].machine.as_ref().and_then(|m| m.view(thread));
-    let ours = view(founder).ok_or(format!("{} does not run", world.hosts[founder].name))?;
+    let view = |host: HostId| view_of(world, host, thread);
+    let speaker = speaker(truth, world, thread).ok_or(format!("no member of {thread} runs"))?;
+    let ours = view(speaker).ok_or(format!("{} has no thread {thread}", world.hosts[speaker].name))?;
+    let speaker = &world.hosts[speaker].name;
     let devs: BTreeSet<Dev> = ours.members.iter().map(|m| m.dev).collect();
     let member = |host: &HostId| world.hosts[*host].dev().is_some_and(|dev| devs.contains(&dev));
     let members: Vec<HostId> = (0..world.hosts.len()).filter(member).collect();
@@ -45,11 +69,11 @@ fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<H
         let set: BTreeSet<Dev> = theirs.members.iter().map(|m| m.dev).collect();
         if set != devs {
             let (a, b) = (set.len(), devs.len());
-            return Err(format!("{name} knows {a} members of {thread}, its founder {b}"));
+            return Err(format!("{name} knows {a} members of {thread}, {speaker} {b}"));
         }
         if theirs.head != ours.head {
             return Err(format!(
-                "{name} is on node {}, the founder on {}",
+                "{name} is on node {}, {speaker} on {}",
                 theirs.head, ours.head
             ));
         }
