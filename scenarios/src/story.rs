@@ -352,9 +352,11 @@ pub enum Step {
 }
 
 /// The library, by name, built into the program so that it runs from any folder.
-pub const LIBRARY: [(&str, &str); 8] = [
+pub const LIBRARY: [(&str, &str); 10] = [
     ("first-ecg", include_str!("../library/first-ecg.toml")),
     ("late-joiner", include_str!("../library/late-joiner.toml")),
+    ("founder-lost", include_str!("../library/founder-lost.toml")),
+    ("two-halves", include_str!("../library/two-halves.toml")),
     ("removed-device", include_str!("../library/removed-device.toml")),
     ("relay-restart", include_str!("../library/relay-restart.toml")),
     ("wrong-clocks", include_str!("../library/wrong-clocks.toml")),

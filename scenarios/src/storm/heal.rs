@@ -86,9 +86,13 @@ impl Storm {
 
     fn must_be_added(&self, thread: ThreadId, host: HostId) -> bool {
         let h = &self.world.hosts[host];
-        let Some(machine) = h.machine.as_ref().filter(|_| h.rebuilt_us.is_some()) else {
+        let Some(machine) = h.machine.as_ref() else {
             return false;
         };
+        let has_it = machine.view(thread).is_some();
+        if h.rebuilt_us.is_none() && (has_it || !self.welcome_is_lost(thread, host)) {
+            return false;
+        }
         let speaker = end::speaker(&self.world.truth, &self.world, thread);
         let machine_of = |host: HostId| self.world.hosts[host].machine.as_ref();
         let counted = speaker.and_then(machine_of).and_then(|m| m.view(thread));
@@ -100,6 +104,16 @@ impl Storm {
             Some(view) => view.stopped == Some(Stopped::Restored),
             None => !self.added_since(thread, host, h.rebuilt_us.unwrap_or(0)),
         }
+    }
+
+    /// Some store was restored after the device was added last: its Welcome may have been lost with it. People
+    /// see that somebody never came, and begin again.
+    fn welcome_is_lost(&self, thread: ThreadId, host: HostId) -> bool {
+        let dev = self.dev(host);
+        let changes = self.world.truth.threads[&thread].changes.iter();
+        let added = changes.filter(|c| c.dev == dev && c.added).map(|c| c.at_us).max();
+        let rebuilt = self.world.hosts.iter().filter_map(|h| h.rebuilt_us).max();
+        added < rebuilt && added.is_some_and(|at| self.world.now_us > at + 10 * MINUTE)
     }
 
     /// It was added after its store was restored, and the Welcome is on its way.

@@ -214,7 +214,7 @@ fn undelivered(world: &World, key: Key, said: &Said, host: HostId, members: &[Ho
     (!enough).then(|| format!("still says {word:?} for"))
 }
 
-fn has_open(world: &World, host: HostId, key: Key) -> bool {
+pub(super) fn has_open(world: &World, host: HostId, key: Key) -> bool {
     let h = &world.hosts[host];
     let Some(machine) = &h.machine else { return false };
     matches!(machine.entry(&h.disk, key.0, entry_ref(key)), Ok(Some(_)))

@@ -5,6 +5,7 @@
 //! the sender did not know of a removal that nobody took back. Judged at sealing, never at reading: what
 //! a device opened before its removal stays open.
 
+use super::end::has_open;
 use super::{Key, Said, Sealed, Truth, members, read_key};
 use crate::net::HostId;
 use crate::world::World;
@@ -34,7 +35,7 @@ impl Truth {
             return world.accuse("nobody wrote what was opened", what);
         };
         if let Some(sealed) = &said.sealed
-            && let Err(why) = self.may_read(key, sealed, dev)
+            && let Err(why) = self.may_read(world, key, sealed, dev)
         {
             let name = &world.hosts[host].name;
             let author = &world.hosts[said.author].name;
@@ -122,7 +123,19 @@ impl Truth {
         }
     }
 
-    fn may_read(&self, key: Key, sealed: &Sealed, dev: Dev) -> Result<(), String> {
+    /// Somebody else who has the entry open counts the device as a member: the Remove that was known when it
+    /// was sealed turned out void, because its author had been removed at the same time. Whoever has the entry
+    /// open holds the node it was sealed on, and with it the Remove.
+    fn is_counted(&self, world: &World, key: Key, dev: Dev) -> bool {
+        let others = (0..world.hosts.len()).filter(|host| world.hosts[*host].dev() != Some(dev));
+        let mut readers = others.filter(|host| has_open(world, *host, key));
+        readers.any(|host| {
+            let known = self.knows.get(&(host, key.0));
+            known.is_some_and(|known| known.now.contains(&dev))
+        })
+    }
+
+    fn may_read(&self, world: &World, key: Key, sealed: &Sealed, dev: Dev) -> Result<(), String> {
         if sealed.readers.contains(&dev) {
             return Ok(());
         }
@@ -130,12 +143,14 @@ impl Truth {
             return Ok(());
         };
         let of_dev = || intent.changes.iter().filter(|c| c.dev == dev);
-        if !of_dev().any(|c| c.added) {
+        let is_founder = world.hosts[intent.founder].dev() == Some(dev);
+        if !is_founder && !of_dev().any(|c| c.added) {
             return Err("it was never a member".to_owned());
         }
         let known_removal = of_dev().rfind(|c| !c.added && c.at_us <= sealed.at_us);
         let added_again = of_dev().any(|c| c.added && known_removal.is_none_or(|r| c.at_us >= r.at_us));
-        match sealed.removed.contains(&dev) && !added_again {
+        let is_removed = sealed.removed.contains(&dev) && !added_again;
+        match is_removed && !self.is_counted(world, key, dev) {
             true => Err("its removal was known when that was sealed".to_owned()),
             false => Ok(()),
         }

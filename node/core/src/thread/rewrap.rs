@@ -9,6 +9,7 @@
 use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};
 use crate::codec::Writer;
+use crate::entry::Kind;
 use crate::envelope::Class;
 use crate::group::control::History;
 use crate::id::{Dev, NodeId, Slot};
@@ -18,6 +19,7 @@ use crate::machine::ctx::Ctx;
 use crate::ranges::Log;
 use crate::store::table;
 use crate::time::Instant;
+use std::collections::BTreeSet;
 
 /// A head interval: what is on its way must be given the time to arrive.
 const PATIENCE_MS: u64 = 3_000;
@@ -78,18 +80,22 @@ impl Thread {
         if owed.is_empty() {
             return Ok(());
         }
-        for at in owed {
-            self.rewrap_one(ctx, at)?;
+        let nodes: BTreeSet<NodeId> = owed.iter().map(|(_, node)| *node).collect();
+        for (at, node) in owed {
+            self.rewrap_one(ctx, at, node)?;
         }
-        let head = self.head;
-        if let Some(node) = self.nodes.get_mut(&head) {
-            node.save(self.id, head, &mut ctx.tx.batch);
+        for node in nodes {
+            if let Some(state) = self.nodes.get_mut(&node) {
+                state.save(self.id, node, &mut ctx.tx.batch);
+            }
         }
         Ok(())
     }
 
-    /// Entries that some member lacks, in the order of transmission; and whether others will be due.
-    fn owed(&mut self, ctx: &Ctx<'_>) -> (Vec<EntryRef>, bool) {
+    /// Entries that some member lacks, in the order of transmission, with the node to seal them on; and whether
+    /// others will be due. A member that cannot follow to the newest node may lack a control key of another
+    /// branch, and with it the ops that were said there: that is handed to it where it stands.
+    fn owed(&mut self, ctx: &Ctx<'_>) -> (Vec<(EntryRef, NodeId)>, bool) {
         let me = ctx.dev();
         let members: Vec<(Dev, Slot)> = self
             .membership
@@ -105,11 +111,13 @@ impl Thread {
                 // it has not signed a head in this life: it has just joined, or is away
                 continue;
             };
-            if head.node != self.head {
+            let behind = head.node != self.head;
+            if behind && !self.is_clean(head.node) {
                 continue;
             }
             let lacking = self.entries.iter().filter(|(at, m)| {
                 m.verified
+                    && (m.kind == Kind::CtlKeys || !behind)
                     && m.node != NodeId::default()
                     && at.slot != slot
                     && !head.open.contains(at.slot, Log::Content, at.seq)
@@ -118,7 +126,7 @@ impl Thread {
             for at in lacking {
                 match self.handed_when(ctx, (dev, slot), head.counter, at) {
                     Some(due) if due <= ctx.now.mono => {
-                        owed.push((self.entries[&at].class, at, slot, head.counter))
+                        owed.push((self.entries[&at].class, at, head.node, slot, head.counter))
                     }
                     Some(_) => later = true,
                     None => {}
@@ -126,7 +134,7 @@ impl Thread {
             }
         }
         owed.sort();
-        for (_, at, slot, head) in owed.iter().take(BATCH) {
+        for (_, at, _, slot, head) in owed.iter().take(BATCH) {
             let times = self.handed.get(&(*slot, *at)).map_or(0, |h| h.times);
             let (last, head) = (ctx.now.mono, *head);
             self.handed.insert(
@@ -138,7 +146,7 @@ impl Thread {
                 },
             );
         }
-        let mut places: Vec<EntryRef> = owed.into_iter().map(|(_, at, ..)| at).collect();
+        let mut places: Vec<_> = owed.into_iter().map(|(_, at, node, ..)| (at, node)).collect();
         places.dedup();
         (places, later)
     }
@@ -156,7 +164,9 @@ impl Thread {
         // entitled is the device, whatever its life; this life may still hold the message key
         let could = roster.is_some_and(|r| r.contains_key(&dev));
         let may_still = roster.is_some_and(|r| r.get(&dev).copied() == self.incarnation_of(slot));
-        let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
+        // a control key is nobody's history: each member of today may have all of them
+        let all =
+            meta.kind == Kind::CtlKeys || self.genesis.as_ref().is_some_and(|g| g.history == History::All);
         if !(all || could && self.is_for_all(meta.node)) {
             return None;
         }
@@ -178,7 +188,15 @@ impl Thread {
         })
     }
 
-    fn rewrap_one(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) -> Result<(), CommandError> {
+    /// Everybody in the node's roster is a member today, and its keys are here.
+    fn is_clean(&self, node: NodeId) -> bool {
+        let members = &self.membership.members;
+        let is_member = |(dev, inc): (&Dev, &u32)| members.get(dev).is_some_and(|m| m.inc == *inc);
+        let clean = self.rosters.get(&node).is_some_and(|r| r.iter().all(is_member));
+        clean && self.holds(node)
+    }
+
+    fn rewrap_one(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, node: NodeId) -> Result<(), CommandError> {
         let row = ctx.get(&table::entry(self.id, at.slot, at.seq))?;
         let Some((meta, encoded)) = row.and_then(|r| read_entry_row(&r).ok()) else {
             return Ok(());
@@ -197,7 +215,7 @@ impl Thread {
             false => meta.class,
         };
         self.made_rewraps.insert((super::REWRAP, at.slot, at.seq));
-        self.seal_entry(ctx, (self.head, None), (at, class, PF_REWRAP), &w.finish())
+        self.seal_entry(ctx, (node, None), (at, class, PF_REWRAP), &w.finish())
     }
 
     /// Whether an entry that was sealed on `node` may be handed to all members of today.
