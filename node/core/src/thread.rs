@@ -189,6 +189,8 @@ pub(crate) struct Thread {
     pub(crate) commit_due: Option<Instant>,
     /// Entries with control keys whose commit was not here yet.
     pub(crate) keys_waiting: BTreeSet<EntryRef>,
+    /// How many commits were here when they were last looked at.
+    pub(crate) keys_looked: usize,
     /// Both were due while the thread was not complete or nothing may be sealed.
     pub(crate) head_missed: bool,
     pub(crate) rewrap_missed: bool,
@@ -252,6 +254,7 @@ impl Thread {
             rewrap_due: None,
             commit_due: None,
             keys_waiting: BTreeSet::new(),
+            keys_looked: 0,
             head_missed: false,
             rewrap_missed: false,
             stopped: None,

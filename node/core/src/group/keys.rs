@@ -65,6 +65,11 @@ impl ControlKey {
         &self.ck
     }
 
+    /// What a commit says of the key that it makes: shows nothing of it, and fits no other.
+    pub fn check(&self) -> [u8; 32] {
+        kdf(&self.ck.0, "check").0
+    }
+
     /// Short name; several keys may share it.
     pub fn kid(&self) -> Kid {
         self.kid

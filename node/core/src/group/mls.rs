@@ -156,6 +156,8 @@ pub struct Processed {
     pub child: NodeState,
     /// The commit removes us and was not merged (PROTOCOL N2).
     pub evicted: bool,
+    /// Signature key of the leaf that made the commit.
+    pub author: [u8; 32],
 }
 
 /// Id of the node that `commit` makes of `parent`; genesis: parent zero, the genesis bytes (N1).
@@ -390,11 +392,16 @@ impl NodeState {
         };
         let mut group = load_group(&rows).ok_or(OpenError::Unauthentic)?;
         let processed = group.process_message(&provider, message).map_err(refusal)?;
+        let author = match *processed.sender() {
+            Sender::Member(index) => group.member_at(index).map(|member| leaf(member).key),
+            _ => None,
+        };
         match *processed.sender() {
             Sender::Member(index) if index == group.own_leaf_index() => return Err(OpenError::OwnMessage),
             Sender::Member(_) => {}
             _ => return Err(OpenError::NotContent),
         }
+        let author = author.ok_or(OpenError::Unauthentic)?;
         let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
             return Err(OpenError::NotContent);
         };
@@ -403,7 +410,12 @@ impl NodeState {
         }
         if staged.self_removed() {
             let child = self.clone();
-            return Ok(Processed { child, evicted: true });
+            let evicted = true;
+            return Ok(Processed {
+                child,
+                evicted,
+                author,
+            });
         }
         group
             .merge_staged_commit(&provider, *staged)
@@ -413,6 +425,7 @@ impl NodeState {
         Ok(Processed {
             child,
             evicted: false,
+            author,
         })
     }
 

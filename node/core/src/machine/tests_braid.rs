@@ -3,8 +3,13 @@
 use super::tests::*;
 use super::tests_hostile::three;
 use super::*;
+use crate::clinical::{Body, CtlKey, CtlKeys};
+use crate::crypto::Secret;
 use crate::directory::Role;
-use crate::group::control::Act;
+use crate::entry::Kind;
+use crate::envelope::Class;
+use crate::group::control::{Act, Commit, MadeBy, Object};
+use crate::group::keys::ControlKey;
 use crate::group::mls::Suite;
 use crate::id::NodeId;
 
@@ -185,4 +190,114 @@ fn x_wing_heals_the_same_way() {
     table.pass(200_000);
     is_calm(&table, &[medic, doctor, left, right], thread);
     assert_eq!(table.text(right, thread, note).as_deref(), Some("post-quantum"));
+}
+
+/// The nurse says a commit of her own on the newest node, and all hear it.
+fn says(table: &mut Table, nurse: usize, thread: ThreadId, change: impl Fn(&mut Commit)) {
+    table.hack(nurse, thread, |t, ctx| {
+        let author = *t.own_slots.first().unwrap();
+        let mut commit = Commit {
+            parent: t.head,
+            author,
+            made_by: MadeBy::Member,
+            adds: vec![],
+            removes: vec![],
+            key: None,
+            // one literal segment
+            body: [&[4u8][..], b"junk"].concat().into(),
+        };
+        change(&mut commit);
+        let handle = t.path_key(commit.parent).unwrap();
+        t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
+            .unwrap();
+    });
+    table.pass(10_000);
+}
+
+#[test]
+fn commits_of_junk_stop_nobody() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    for n in 0..20u8 {
+        says(&mut table, nurse, thread, |commit| {
+            commit.body = [&[5u8][..], b"junk", &[n]].concat().into();
+        });
+    }
+    is_calm(&table, &[medic, doctor], thread);
+    let note = table.note(medic, thread, "still here");
+    table.pass(5_000);
+    assert_eq!(table.text(doctor, thread, note).as_deref(), Some("still here"));
+    let dev = table.dev(nurse);
+    table.command(medic, Command::Remove { thread, dev });
+    table.pass(20_000);
+    is_calm(&table, &[medic, doctor], thread);
+    assert_eq!(table.boxes[medic].machine.view(thread).unwrap().members.len(), 2);
+}
+
+#[test]
+fn the_commit_that_removes_somebody_cannot_be_told_as_another() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let dev = table.dev(nurse);
+    let parent = table.thread(medic, thread).head;
+    table.cut(nurse);
+    table.command(medic, Command::Remove { thread, dev });
+    table.pass(10_000);
+    let removal = table.thread(medic, thread).head;
+    let body = table.thread(medic, thread).commits[&removal].header.body.clone();
+    // the same bytes, as if they removed nobody; it may still write under the key before
+    table.connect(nurse, doctor);
+    table.connect(nurse, medic);
+    says(&mut table, nurse, thread, |commit| {
+        commit.parent = parent;
+        commit.body = body.clone();
+    });
+    for restart in [false, true] {
+        if restart {
+            for at in [medic, doctor] {
+                table.reopen(at);
+            }
+            table.connect(medic, doctor);
+            table.connect(nurse, doctor);
+            table.pass(10_000);
+        }
+        is_calm(&table, &[medic, doctor], thread);
+        assert_eq!(heads(&table, &[medic], thread), [removal]);
+        let note = table.note(medic, thread, "not for her");
+        table.pass(10_000);
+        assert_eq!(table.text(doctor, thread, note).as_deref(), Some("not for her"));
+        assert_eq!(table.text(nurse, thread, note), None);
+    }
+}
+
+#[test]
+fn a_key_that_its_commit_does_not_name_is_nobodys() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let surgeon = table.seat(&Org1::new(), 9, Part::Member, Some(Role::Cardiologist));
+    table.add(medic, surgeon, thread, Role::Cardiologist);
+    table.connect(medic, surgeon);
+    table.pass(10_000);
+    let dev = table.dev(surgeon);
+    table.command(medic, Command::Remove { thread, dev });
+    table.pass(10_000);
+    let before = table.thread(doctor, thread).handle_now();
+    let made_by = table
+        .thread(doctor, thread)
+        .commits
+        .values()
+        .find(|c| !c.header.removes.is_empty());
+    let made_by = made_by.unwrap().op;
+    for n in 0..10u8 {
+        let ck = Secret([n; 32]);
+        let kid = ControlKey::new(ck.clone()).kid();
+        let body = Body::CtlKeys(CtlKeys {
+            keys: vec![CtlKey { kid, ck, made_by }],
+        });
+        table.hack(nurse, thread, |t, ctx| {
+            t.say(ctx, Class::Text, &body, Kind::CtlKeys).unwrap();
+        });
+        table.pass(5_000);
+    }
+    let state = table.thread(doctor, thread);
+    assert_eq!(state.handle_now(), before);
+    assert_eq!(state.ring.kids().len(), 2);
+    is_calm(&table, &[medic, doctor, nurse], thread);
 }

@@ -663,6 +663,7 @@ fn commits_that_cannot_be_built_take_little_memory() {
                 made_by: MadeBy::Member,
                 adds: vec![],
                 removes: vec![],
+                key: None,
                 body,
             };
             t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))

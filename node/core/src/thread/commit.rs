@@ -8,12 +8,13 @@
 
 use super::{Roster, Thread};
 use crate::clinical::{Body, CtlKey, CtlKeys};
+use crate::crypto::Secret;
 use crate::directory::{DeviceCert, Signed};
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::control::{Act, Commit, MadeBy, Object, Why};
 use crate::group::keys::ControlKey;
-use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, node_id, strip_key_packages};
+use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, strip_key_packages};
 use crate::group::welcome::Welcome;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
@@ -74,24 +75,25 @@ impl Thread {
         next.map(|(node, _)| *node)
     }
 
-    /// Control keys that an entry tells: of each commit its author alone is believed.
+    /// Control keys that an entry tells. Whoever tells them, a key counts that its commit names; of a commit
+    /// that names none, which is a founder's of an earlier version, the founder is believed.
     pub(super) fn keys_of(&mut self, ctx: &mut Ctx<'_>, (at, author): (EntryRef, Dev), keys: &CtlKeys) {
-        let (mut told, mut waits) = (Vec::new(), false);
+        let mut told = Vec::new();
         for key in &keys.keys {
             let made_by = self.commits.values().find(|c| c.op == key.made_by);
-            match made_by.map(|c| self.slots.get(&c.header.author).map(|a| a.dev)) {
-                Some(maker) if maker == Some(author) => told.push(key.clone()),
+            match made_by.map(|commit| commit.header.key) {
+                Some(Some(check)) if check == ControlKey::new(key.ck.clone()).check() => {
+                    told.push(key.clone())
+                }
+                Some(None) if self.founder() == Some(author) => told.push(key.clone()),
                 Some(_) => {}
-                None => waits = true,
+                None if self.keys_waiting.len() < limits::CONTROL_KEYS => {
+                    self.keys_waiting.insert(at);
+                }
+                None => {}
             }
         }
-        if waits {
-            self.keys_waiting.insert(at);
-        }
-        for key in &told {
-            // what its maker says stands above what a Welcome said
-            self.makers.remove(&key.made_by);
-        }
+        told.retain(|key| !self.makers.contains_key(&key.made_by));
         if !told.is_empty() {
             self.learn_keys(ctx, &CtlKeys { keys: told });
         }
@@ -99,6 +101,10 @@ impl Thread {
 
     /// Reads again the entries with control keys whose commits were not here. Returns whether any key is new.
     fn retry_keys(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        if self.keys_waiting.is_empty() || self.commits.len() == self.keys_looked {
+            return false;
+        }
+        self.keys_looked = self.commits.len();
         let before = self.makers.len();
         for at in std::mem::take(&mut self.keys_waiting) {
             let row = ctx.get(&crate::store::table::entry(self.id, at.slot, at.seq));
@@ -186,7 +192,9 @@ impl Thread {
         let Ok(processed) = parent.process(ctx.crypto, &commit.bytes) else {
             return false;
         };
-        if processed.evicted || !fits(&processed.child, &self.rosters[&node]) {
+        let author = self.slots.get(&commit.header.author).map(|author| author.key);
+        let is_authors = author == Some(processed.author);
+        if processed.evicted || !is_authors || !fits(&processed.child, &self.rosters[&node]) {
             return false;
         }
         let mut state = processed.child;
@@ -333,8 +341,8 @@ impl Thread {
         removes: Vec<OpId>,
         keys_out: &[[u8; 32]],
     ) -> Result<(), CommandError> {
-        let rotates = !removes.is_empty();
-        self.room_for_commit(rotates)?;
+        let fresh = (!removes.is_empty()).then(|| ctx.rng.secret());
+        self.room_for_commit(fresh.is_some())?;
         let parent = self.head;
         let packages = added.iter().map(|(_, dev)| self.package_of(*dev));
         let packages: Vec<Bytes> = packages
@@ -359,9 +367,10 @@ impl Thread {
             made_by: MadeBy::Member,
             adds,
             removes,
+            key: fresh.as_ref().map(|ck| ControlKey::new(ck.clone()).check()),
             body: strip_key_packages(&commit, &packages),
         };
-        let node = node_id(&parent, &commit);
+        let node = header.node(&commit);
         child.save(self.id, node, &mut ctx.tx.batch);
         self.nodes.insert(node, child);
         // the child is durable in the batch that publishes its commit (N3)
@@ -369,8 +378,8 @@ impl Thread {
         let op = self.put_control(ctx, slot, parent_key, class, Object::Commit(header))?;
         self.renew_rosters(ctx);
         self.save_keys(ctx);
-        if rotates {
-            self.rotate(ctx, (op, node), parent_key)?;
+        if let Some(ck) = fresh {
+            self.rotate(ctx, (op, node), parent_key, ck)?;
         }
         if let Some(welcome) = welcome {
             self.welcome(ctx, parent, node, &welcome, &tree, &added)?;
@@ -407,8 +416,8 @@ impl Thread {
         ctx: &mut Ctx<'_>,
         (made_by, child): (OpId, NodeId),
         before: Handle,
+        ck: Secret,
     ) -> Result<(), CommandError> {
-        let ck = ctx.rng.secret();
         let key = ControlKey::new(ck.clone());
         self.ring.insert(ck.clone());
         self.makers.insert(made_by, key.handle());

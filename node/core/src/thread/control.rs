@@ -6,7 +6,7 @@ use super::parked::Waiting;
 use super::{Ahead, Author, CommitInfo, HeadInfo, Thread};
 use crate::directory::{DeviceCert, Signed};
 use crate::envelope::{Envelope, Place};
-use crate::group::control::{self, Act, Commit, Head, Object, Verified, key_package_hash};
+use crate::group::control::{self, Act, Commit, Head, MadeBy, Object, Verified, key_package_hash};
 use crate::group::membership::Ops;
 use crate::group::mls::{key_package_info, node_id, restore_key_packages};
 use crate::id::{Dev, Kid, MsgId, NodeId, OpId, Seq, Slot};
@@ -356,6 +356,7 @@ impl Thread {
 
     /// A commit is known by its header; its full bytes need the key packages that it adds.
     fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
+        let is_founders = self.slots.get(&commit.author).map(|a| a.dev) == self.founder();
         let packages = &self.packages;
         let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
         let bytes = match restore_key_packages(&commit.body, &lookup) {
@@ -366,7 +367,10 @@ impl Thread {
             }
             Err(_) => return,
         };
-        let node = node_id(&commit.parent, &bytes);
+        let node = commit.node(&bytes);
+        if commit.made_by != MadeBy::Member && !is_founders {
+            return;
+        }
         self.children.entry(commit.parent).or_default().insert(node);
         let of_author = |other: &&CommitInfo| {
             (other.header.parent, other.header.author) == (commit.parent, commit.author)

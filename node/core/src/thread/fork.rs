@@ -54,12 +54,23 @@ impl Thread {
             ended: self.ended(),
             backers: OnceCell::new(),
         };
-        let head = self.walk(&sight, |_| true);
+        let head = self.walk(&sight, |node| self.holds(node) || self.is_backed(&sight, node));
         let vote = self.walk(&sight, |node| self.holds(node));
         match self.holds(vote) {
             true => (head, vote),
             false => (head, self.last_held(head)),
         }
+    }
+
+    /// Whether a member other than the author of a commit signed for its node or one below. What nobody else could
+    /// use is not gone on with: its bytes may be junk, or its author may have kept its key to itself.
+    fn is_backed(&self, sight: &Sight, node: NodeId) -> bool {
+        let author = self.commits.get(&node).map(|c| c.header.author);
+        let author = author
+            .and_then(|slot| self.slots.get(&slot))
+            .map(|author| author.dev);
+        let mut others = self.membership.members.keys().filter(|dev| Some(**dev) != author);
+        others.any(|dev| sight.backs(self, *dev, node))
     }
 
     /// Whether this device can read and write on a node: it has its keys and the control key of its path.

@@ -33,11 +33,37 @@ fn commit() -> Object {
     Object::Commit(Commit {
         parent: NodeId([2; 16]),
         author: device().slot(THREAD, 1),
-        made_by: MadeBy::Member,
+        made_by: MadeBy::Founder,
         adds: vec![OpId([1; 16]), OpId([2; 16])],
         removes: vec![OpId([3; 16])],
+        key: None,
         body: Bytes::from_static(b"mls bytes"),
     })
+}
+
+fn bound() -> Object {
+    let Object::Commit(mut commit) = commit() else {
+        unreachable!()
+    };
+    commit.made_by = MadeBy::Member;
+    commit.key = Some([7; 32]);
+    Object::Commit(commit)
+}
+
+#[test]
+fn the_node_of_a_bound_commit_covers_its_header() {
+    let Object::Commit(commit) = bound() else {
+        unreachable!()
+    };
+    let mut others = vec![commit.clone(); 4];
+    others[0].author = Slot([9; 4]);
+    others[1].adds.pop();
+    others[2].removes.clear();
+    others[3].key = Some([8; 32]);
+    for other in others {
+        assert_ne!(other.node(b"mls"), commit.node(b"mls"));
+    }
+    assert_ne!(commit.node(b"mls"), commit.node(b"other"));
 }
 
 fn head() -> Object {
@@ -75,6 +101,7 @@ fn samples() -> Vec<(&'static str, Object)> {
         ("control_op_add", add()),
         ("control_op_remove", remove()),
         ("control_commit", commit()),
+        ("control_commit_bound", bound()),
         ("control_head", head()),
         (
             "control_key_package",

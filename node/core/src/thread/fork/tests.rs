@@ -108,6 +108,7 @@ impl Tree {
             made_by: MadeBy::Member,
             adds: vec![],
             removes: vec![],
+            key: None,
             body: Bytes::new(),
         };
         let info = CommitInfo {
