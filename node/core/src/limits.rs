@@ -248,6 +248,8 @@ pub const NODES_PER_THREAD: usize = 4096;
 pub const LIVES: u32 = 64;
 /// Nodes of one author beside the path to the newest, and nodes to which no commit leads yet, that are held.
 pub const SIDE_NODES: usize = 8;
+/// Control keys of commits that are not here, in a thread that has begun.
+pub const SIDE_KEYS: usize = 32;
 /// Commits of one author whose key packages are not here.
 pub const UNBUILT_PER_SLOT: usize = 16;
 /// Views of a neighbour's threads that are kept after its link went down.

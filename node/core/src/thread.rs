@@ -293,13 +293,19 @@ impl Thread {
         same && self.unnamed_removes(self.head).is_empty()
     }
 
-    /// Valid removals that no commit on the path to the node names.
-    pub(crate) fn unnamed_removes(&self, mut node: NodeId) -> Vec<OpId> {
+    /// Removals that commits on the path to the node name.
+    pub(crate) fn named_on(&self, mut node: NodeId) -> BTreeSet<OpId> {
         let mut named = BTreeSet::new();
         while let Some(commit) = self.commits.get(&node) {
             named.extend(commit.header.removes.iter().copied());
             node = commit.header.parent;
         }
+        named
+    }
+
+    /// Valid removals that no commit on the path to the node names.
+    pub(crate) fn unnamed_removes(&self, node: NodeId) -> Vec<OpId> {
+        let named = self.named_on(node);
         self.membership
             .valid_removes
             .keys()

@@ -192,36 +192,36 @@ fn x_wing_heals_the_same_way() {
     assert_eq!(table.text(right, thread, note).as_deref(), Some("post-quantum"));
 }
 
-/// The nurse says a commit of her own on the newest node, and all hear it.
-fn says(table: &mut Table, nurse: usize, thread: ThreadId, change: impl Fn(&mut Commit)) {
-    table.hack(nurse, thread, |t, ctx| {
-        let author = *t.own_slots.first().unwrap();
-        let mut commit = Commit {
-            parent: t.head,
-            author,
-            made_by: MadeBy::Member,
-            adds: vec![],
-            removes: vec![],
-            key: None,
-            // one literal segment
-            body: [&[4u8][..], b"junk"].concat().into(),
-        };
-        change(&mut commit);
-        let handle = t.path_key(commit.parent).unwrap();
-        t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
-            .unwrap();
-    });
-    table.pass(10_000);
-}
-
 #[test]
 fn commits_of_junk_stop_nobody() {
     let (mut table, medic, doctor, nurse, thread) = three();
-    for n in 0..20u8 {
-        says(&mut table, nurse, thread, |commit| {
-            commit.body = [&[5u8][..], b"junk", &[n]].concat().into();
-        });
-    }
+    let surgeon = table.seat(&Org1::new(), 9, Part::Member, Some(Role::Cardiologist));
+    table.add(nurse, surgeon, thread, Role::Cardiologist);
+    table.pass(10_000);
+    let dev = table.dev(surgeon);
+    table.hack(nurse, thread, |t, ctx| {
+        let (inc, as_of) = (t.membership.members[&dev].inc, t.vote);
+        let why = crate::group::control::Why::Unsaid;
+        let removal = t.put_op(ctx, Act::Remove { dev, inc, why, as_of }).unwrap();
+        for n in 0..20u8 {
+            let commit = Commit {
+                parent: t.head,
+                author: t.me(ctx.dev()).unwrap().0,
+                made_by: MadeBy::Member,
+                adds: vec![],
+                removes: vec![removal],
+                key: Some([n; 32]),
+                // one literal segment
+                body: [&[5u8][..], b"junk", &[n]].concat().into(),
+            };
+            let (author, handle) = (commit.author, t.handle_now().unwrap());
+            t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
+                .unwrap();
+        }
+    });
+    table.pass(60_000);
+    let junk = table.thread(doctor, thread).refused.len();
+    assert!(junk > 0, "the junk was looked at");
     is_calm(&table, &[medic, doctor], thread);
     let note = table.note(medic, thread, "still here");
     table.pass(5_000);
@@ -242,14 +242,23 @@ fn the_commit_that_removes_somebody_cannot_be_told_as_another() {
     table.command(medic, Command::Remove { thread, dev });
     table.pass(10_000);
     let removal = table.thread(medic, thread).head;
-    let body = table.thread(medic, thread).commits[&removal].header.body.clone();
-    // the same bytes, as if they removed nobody; it may still write under the key before
+    let genuine = table.thread(medic, thread).commits[&removal].header.clone();
+    // the same bytes as her own commit, with a key of hers; she may still write under the key before
     table.connect(nurse, doctor);
     table.connect(nurse, medic);
-    says(&mut table, nurse, thread, |commit| {
-        commit.parent = parent;
-        commit.body = body.clone();
+    table.hack(nurse, thread, |t, ctx| {
+        let author = *t.own_slots.first().unwrap();
+        let key = Some([9; 32]);
+        let commit = Commit {
+            author,
+            key,
+            ..genuine
+        };
+        let handle = t.path_key(parent).unwrap();
+        t.put_control(ctx, author, handle, Class::Text, Object::Commit(commit))
+            .unwrap();
     });
+    table.pass(10_000);
     for restart in [false, true] {
         if restart {
             for at in [medic, doctor] {

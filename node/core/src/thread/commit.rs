@@ -147,6 +147,13 @@ impl Thread {
         if !self.stands_in(parent, header.author) {
             return None;
         }
+        // what changes nothing is no step: a member could make thousands of them
+        let named = self.named_on(header.parent);
+        let is_new = |id: &OpId| !named.contains(id);
+        let changes = !header.removes.is_empty() || !header.adds.is_empty();
+        if !changes || !header.removes.iter().all(is_new) {
+            return None;
+        }
         let mut roster = parent.clone();
         for id in &header.removes {
             let (dev, inc) = self.removes(*id)?;
@@ -156,7 +163,9 @@ impl Thread {
         }
         for id in &header.adds {
             let (dev, inc) = self.adds(*id)?;
-            roster.insert(dev, inc);
+            if roster.insert(dev, inc) == Some(inc) {
+                return None;
+            }
         }
         Some(roster)
     }
@@ -496,9 +505,45 @@ impl Thread {
         Ok(())
     }
 
+    /// Whether a key may be the one that its commit makes: the commit is not here yet, or names it. Of those whose
+    /// commits are not here a thread that has begun takes few: whoever makes up a Welcome may tell any.
+    fn may_be_made_by(&self, key: &CtlKey) -> bool {
+        if key.made_by == self.genesis_op {
+            return true;
+        }
+        let commit = self.commits.values().find(|c| c.op == key.made_by);
+        match commit.map(|commit| commit.header.key) {
+            Some(Some(check)) => check == ControlKey::new(key.ck.clone()).check(),
+            Some(None) => true,
+            None => self.genesis.is_none() || self.unconfirmed_keys().count() < limits::SIDE_KEYS,
+        }
+    }
+
+    /// Ops that are said to have made keys and are not here.
+    fn unconfirmed_keys(&self) -> impl Iterator<Item = OpId> + '_ {
+        let made = |op: &OpId| *op == self.genesis_op || self.commits.values().any(|c| c.op == *op);
+        self.makers.keys().copied().filter(move |op| !made(op))
+    }
+
+    /// A commit came: what was told before as its key must be the one that it names.
+    pub(super) fn confirm_key(&mut self, op: OpId, commit: &Commit) {
+        let told = self
+            .makers
+            .get(&op)
+            .and_then(|handle| self.ring.by_handle(*handle));
+        if let (Some(key), Some(check)) = (told, commit.key)
+            && key.check() != check
+        {
+            self.makers.remove(&op);
+        }
+    }
+
     /// Control keys that are believed.
     pub(super) fn learn_keys(&mut self, ctx: &mut Ctx<'_>, keys: &CtlKeys) {
         for key in &keys.keys {
+            if !self.may_be_made_by(key) {
+                continue;
+            }
             // the row of keys holds no more, and would not be read again
             let known = self.makers.contains_key(&key.made_by);
             if !known && self.makers.len() >= limits::CONTROL_KEYS {
@@ -538,7 +583,7 @@ impl Thread {
         }
         // a commit confirms it later; until then it counts for nothing
         let unconfirmed = self.nodes.keys().filter(|node| !self.is_connected(**node));
-        if unconfirmed.count() >= limits::SIDE_NODES {
+        if unconfirmed.count() >= limits::SIDE_NODES || self.nodes.len() >= limits::NODES_PER_THREAD {
             return false;
         }
         let plaintext = Bytes::from(opened.plaintext);

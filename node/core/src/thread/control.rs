@@ -383,6 +383,7 @@ impl Thread {
                 seq: 0,
             });
         }
+        self.confirm_key(op, &commit);
         self.commits.insert(
             node,
             CommitInfo {
