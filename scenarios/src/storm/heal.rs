@@ -106,8 +106,8 @@ impl Storm {
         }
     }
 
-    /// Some store was restored after the device was added last: its Welcome may have been lost with it. People
-    /// see that somebody never came, and begin again.
+    /// Some store was restored after the device was added last: its Welcome may have been lost with it.
+    /// People see that somebody never came, and begin again.
     fn welcome_is_lost(&self, thread: ThreadId, host: HostId) -> bool {
         let dev = self.dev(host);
         let changes = self.world.truth.threads[&thread].changes.iter();

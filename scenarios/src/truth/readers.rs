@@ -123,9 +123,9 @@ impl Truth {
         }
     }
 
-    /// Somebody else who has the entry open counts the device as a member: the Remove that was known when it
-    /// was sealed turned out void, because its author had been removed at the same time. Whoever has the entry
-    /// open holds the node it was sealed on, and with it the Remove.
+    /// Somebody else who has the entry open counts the device as a member: the Remove that was known when
+    /// it was sealed turned out void, because its author had been removed at the same time. Whoever has the
+    /// entry open holds the node it was sealed on, and with it the Remove.
     fn is_counted(&self, world: &World, key: Key, dev: Dev) -> bool {
         let others = (0..world.hosts.len()).filter(|host| world.hosts[*host].dev() != Some(dev));
         let mut readers = others.filter(|host| has_open(world, *host, key));

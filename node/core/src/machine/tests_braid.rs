@@ -1,4 +1,5 @@
-//! Threads whose keys anybody makes: founders who are away or lost, halves that change on their own, and turns.
+//! Threads whose keys anybody makes: founders who are away or lost, halves that change on their own, and
+//! turns.
 
 use super::tests::*;
 use super::tests_hostile::three;

@@ -232,8 +232,8 @@ impl Thread {
         true
     }
 
-    /// Commits what is outstanding, if it is this device's turn: at once what it said itself, after a while what
-    /// others said and did not commit.
+    /// Commits what is outstanding, if it is this device's turn: at once what it said itself, after a while
+    /// what others said and did not commit.
     pub(super) fn commit_outstanding(&mut self, ctx: &mut Ctx<'_>) {
         let mut is_turn = self.commit_due.is_some_and(|at| at <= ctx.now.mono);
         if is_turn && self.may_commit(ctx) {
@@ -256,8 +256,8 @@ impl Thread {
         self.commit_due = None;
     }
 
-    /// Whether this device can make a child of the newest node: it holds it, stands in its roster, and has not
-    /// made one yet.
+    /// Whether this device can make a child of the newest node: it holds it, stands in its roster, and has
+    /// not made one yet.
     fn may_commit(&self, ctx: &Ctx<'_>) -> bool {
         let children = self.children.get(&self.head).into_iter().flatten();
         let mut authors = children.filter_map(|child| Some(self.commits.get(child)?.header.author));
@@ -505,8 +505,9 @@ impl Thread {
         Ok(())
     }
 
-    /// Whether a key may be the one that its commit makes: the commit is not here yet, or names it. Of those whose
-    /// commits are not here a thread that has begun takes few: whoever makes up a Welcome may tell any.
+    /// Whether a key may be the one that its commit makes: the commit is not here yet, or names it. Of
+    /// those whose commits are not here a thread that has begun takes few: whoever makes up a Welcome may
+    /// tell any.
     fn may_be_made_by(&self, key: &CtlKey) -> bool {
         if key.made_by == self.genesis_op {
             return true;

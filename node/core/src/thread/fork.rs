@@ -62,8 +62,9 @@ impl Thread {
         }
     }
 
-    /// Whether a member other than the author of a commit signed for its node or one below. What nobody else could
-    /// use is not gone on with: its bytes may be junk, or its author may have kept its key to itself.
+    /// Whether a member other than the author of a commit signed for its node or one below. What nobody
+    /// else could use is not gone on with: its bytes may be junk, or its author may have kept its key to
+    /// itself.
     fn is_backed(&self, sight: &Sight, node: NodeId) -> bool {
         let author = self.commits.get(&node).map(|c| c.header.author);
         let author = author
@@ -83,9 +84,10 @@ impl Thread {
         self.climb(node).last() == Some(self.root)
     }
 
-    /// Whether a commit of the founder on the node is here that cannot be read yet: an op or a key package that
-    /// it names is missing. What is sealed on the node meanwhile might reach somebody whom that commit removes.
-    /// Nobody else is waited for: a member could stop a thread with a commit that names what does not exist.
+    /// Whether a commit of the founder on the node is here that cannot be read yet: an op or a key package
+    /// that it names is missing. What is sealed on the node meanwhile might reach somebody whom that commit
+    /// removes. Nobody else is waited for: a member could stop a thread with a commit that names what does
+    /// not exist.
     pub(super) fn goes_on_unread(&self, node: NodeId) -> bool {
         let is_waited_for = |author: Slot| {
             let by_founder = self.slots.get(&author).map(|author| author.dev) == self.founder();

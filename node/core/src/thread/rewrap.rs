@@ -92,9 +92,9 @@ impl Thread {
         Ok(())
     }
 
-    /// Entries that some member lacks, in the order of transmission, with the node to seal them on; and whether
-    /// others will be due. A member that cannot follow to the newest node may lack a control key of another
-    /// branch, and with it the ops that were said there: that is handed to it where it stands.
+    /// Entries that some member lacks, in the order of transmission, with the node to seal them on; and
+    /// whether others will be due. A member that cannot follow to the newest node may lack a control key of
+    /// another branch, and with it the ops that were said there: that is handed to it where it stands.
     fn owed(&mut self, ctx: &Ctx<'_>) -> (Vec<(EntryRef, NodeId)>, bool) {
         let me = ctx.dev();
         let members: Vec<(Dev, Slot)> = self
