@@ -102,7 +102,8 @@ impl Storm {
         }
         match machine.view(thread) {
             Some(view) => view.stopped == Some(Stopped::Restored),
-            None => !self.added_since(thread, host, h.rebuilt_us.unwrap_or(0)),
+            // its own store was never lost: the Welcome was
+            None => h.rebuilt_us.is_none_or(|us| !self.added_since(thread, host, us)),
         }
     }
 
