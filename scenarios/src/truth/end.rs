@@ -99,7 +99,10 @@ fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>
         let author = &world.hosts[change.by];
         let author_stays = author.dev().is_some_and(|dev| devs.contains(&dev));
         // of removals that cross each other one is void
-        let was_removed = intent.changes.iter().any(|c| !c.added && Some(c.dev) == author.dev());
+        let was_removed = intent
+            .changes
+            .iter()
+            .any(|c| !c.added && Some(c.dev) == author.dev());
         let calm = author.rebuilt_us.is_none() && author_stays && !was_removed && change.stored;
         if calm && !change.added && devs.contains(&dev) {
             return Err(format!("{dev} was removed by {} and is a member", author.name));
