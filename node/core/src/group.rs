@@ -11,4 +11,4 @@ pub mod mls;
 pub mod welcome;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

@@ -471,6 +471,8 @@ mod tests_hostile;
 #[cfg(test)]
 mod tests_keys;
 #[cfg(test)]
+mod tests_restored;
+#[cfg(test)]
 mod tests_rewrap;
 #[cfg(test)]
 mod tests_streams;

@@ -16,6 +16,7 @@ mod carry_over;
 mod commit;
 mod content;
 mod control;
+mod ctl_keys;
 mod fork;
 mod load;
 mod parked;
@@ -113,7 +114,6 @@ pub(crate) struct HeadInfo {
 
 /// A genuine head that stands on a node which no commit here leads to.
 pub(crate) struct Ahead {
-    pub(crate) counter: Seq,
     pub(crate) head: Head,
     pub(crate) waiting: parked::Waiting,
 }

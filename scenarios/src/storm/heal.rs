@@ -86,25 +86,19 @@ impl Storm {
 
     fn must_be_added(&self, thread: ThreadId, host: HostId) -> bool {
         let h = &self.world.hosts[host];
-        let Some(machine) = h.machine.as_ref() else {
+        let Some(machine) = &h.machine else {
             return false;
         };
-        let has_it = machine.view(thread).is_some();
-        if h.rebuilt_us.is_none() && (has_it || !self.welcome_is_lost(thread, host)) {
-            return false;
-        }
-        let speaker = end::speaker(&self.world.truth, &self.world, thread);
-        let machine_of = |host: HostId| self.world.hosts[host].machine.as_ref();
-        let counted = speaker.and_then(machine_of).and_then(|m| m.view(thread));
+        let waits = match (machine.view(thread), h.rebuilt_us) {
+            (Some(view), Some(_)) => view.stopped == Some(Stopped::Restored),
+            (None, Some(us)) => !self.added_since(thread, host, us),
+            (None, None) => self.welcome_is_lost(thread, host),
+            (Some(_), None) => false,
+        };
+        let speaker = || end::speaker(&self.world.truth, &self.world, thread);
+        let counted = || self.world.hosts[speaker()?].machine.as_ref()?.view(thread);
         let dev = self.dev(host);
-        if !counted.is_some_and(|view| view.members.iter().any(|m| m.dev == dev)) {
-            return false;
-        }
-        match machine.view(thread) {
-            Some(view) => view.stopped == Some(Stopped::Restored),
-            // its own store was never lost: the Welcome was
-            None => h.rebuilt_us.is_none_or(|us| !self.added_since(thread, host, us)),
-        }
+        waits && counted().is_some_and(|view| view.members.iter().any(|m| m.dev == dev))
     }
 
     /// Some store was restored after the device was added last: its Welcome may have been lost with it.

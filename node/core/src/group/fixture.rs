@@ -5,19 +5,19 @@ use crate::crypto::KeyPair;
 use crate::directory::{DeviceCert, Name, Role, Roles, Signed, ThreadKind, Window};
 use crate::id::{Dev, Incarnation, Key8, NodeId, Org, Person, Slot, ThreadId};
 
-pub(super) const OWNER: Org = Org([1; 8]);
-pub(super) const FOREIGN: Org = Org([2; 8]);
+pub(crate) const OWNER: Org = Org([1; 8]);
+pub(crate) const FOREIGN: Org = Org([2; 8]);
 
 /// A device with one role.
 #[derive(Clone)]
-pub(super) struct Device {
-    pub(super) keys: KeyPair,
-    pub(super) cert: DeviceCert,
-    pub(super) role: Role,
+pub(crate) struct Device {
+    pub(crate) keys: KeyPair,
+    pub(crate) cert: DeviceCert,
+    pub(crate) role: Role,
 }
 
 impl Device {
-    pub(super) fn new(n: u8, role: Role, org: Org) -> Device {
+    pub(crate) fn new(n: u8, role: Role, org: Org) -> Device {
         let keys = KeyPair::from_seed(&[n; 32]);
         let cert = DeviceCert {
             org,
@@ -39,21 +39,21 @@ impl Device {
         Device { keys, cert, role }
     }
 
-    pub(super) fn dev(&self) -> Dev {
+    pub(crate) fn dev(&self) -> Dev {
         self.cert.dev()
     }
 
     /// Hash of a pretended key package of this device.
-    pub(super) fn kp(&self) -> [u8; 32] {
+    pub(crate) fn kp(&self) -> [u8; 32] {
         *blake3::hash(&self.dev().0).as_bytes()
     }
 
-    pub(super) fn slot(&self, thread: ThreadId, inc: Incarnation) -> Slot {
+    pub(crate) fn slot(&self, thread: ThreadId, inc: Incarnation) -> Slot {
         Slot::of(thread, &self.keys.public(), inc)
     }
 }
 
-pub(super) fn genesis(founder: &Device, kind: ThreadKind) -> Verified {
+pub(crate) fn genesis(founder: &Device, kind: ThreadKind) -> Verified {
     let genesis = Genesis {
         kind,
         history: History::All,
@@ -70,7 +70,7 @@ pub(super) fn genesis(founder: &Device, kind: ThreadKind) -> Verified {
     Verified::genesis(&bytes).unwrap()
 }
 
-pub(super) fn add(whom: &Device, inc: Incarnation) -> Act {
+pub(crate) fn add(whom: &Device, inc: Incarnation) -> Act {
     Act::Add {
         dev: whom.dev(),
         inc,
@@ -80,7 +80,7 @@ pub(super) fn add(whom: &Device, inc: Incarnation) -> Act {
     }
 }
 
-pub(super) fn found(founder: &Device) -> Act {
+pub(crate) fn found(founder: &Device) -> Act {
     Act::Add {
         dev: founder.dev(),
         inc: 1,
@@ -90,7 +90,7 @@ pub(super) fn found(founder: &Device) -> Act {
     }
 }
 
-pub(super) fn remove(whom: &Device, inc: Incarnation, why: super::control::Why) -> Act {
+pub(crate) fn remove(whom: &Device, inc: Incarnation, why: super::control::Why) -> Act {
     Act::Remove {
         dev: whom.dev(),
         inc,
@@ -100,7 +100,7 @@ pub(super) fn remove(whom: &Device, inc: Incarnation, why: super::control::Why) 
 }
 
 /// Signs an op and verifies it again.
-pub(super) fn op(
+pub(crate) fn op(
     thread: ThreadId,
     author: &Device,
     inc: Incarnation,

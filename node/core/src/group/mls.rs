@@ -393,14 +393,10 @@ impl NodeState {
         let mut group = load_group(&rows).ok_or(OpenError::Unauthentic)?;
         let processed = group.process_message(&provider, message).map_err(refusal)?;
         let author = match *processed.sender() {
-            Sender::Member(index) => group.member_at(index).map(|member| leaf(member).key),
-            _ => None,
-        };
-        match *processed.sender() {
             Sender::Member(index) if index == group.own_leaf_index() => return Err(OpenError::OwnMessage),
-            Sender::Member(_) => {}
+            Sender::Member(index) => group.member_at(index).map(|member| leaf(member).key),
             _ => return Err(OpenError::NotContent),
-        }
+        };
         let author = author.ok_or(OpenError::Unauthentic)?;
         let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
             return Err(OpenError::NotContent);

@@ -4,11 +4,10 @@
 //! is kept only if its MLS roster equals the one computed from the headers. Who says a change of members
 //! commits it in the same batch; what its author did not commit others do, by turn. A difference is committed
 //! as one removal at a time, then all additions in one commit without a path. A commit that names a removal
-//! makes a fresh control key, which goes first on the child.
+//! makes a fresh control key ([`super::ctl_keys`]).
 
 use super::{Roster, Thread};
-use crate::clinical::{Body, CtlKey, CtlKeys};
-use crate::crypto::Secret;
+use crate::clinical::Body;
 use crate::directory::{DeviceCert, Signed};
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
@@ -18,7 +17,7 @@ use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, strip_key_package
 use crate::group::welcome::Welcome;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
-use crate::machine::command::{CommandError, EntryRef};
+use crate::machine::command::CommandError;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
 use bytes::Bytes;
@@ -75,49 +74,6 @@ impl Thread {
         next.map(|(node, _)| *node)
     }
 
-    /// Control keys that an entry tells. Whoever tells them, a key counts that its commit names; of a commit
-    /// that names none, which is a founder's of an earlier version, the founder is believed.
-    pub(super) fn keys_of(&mut self, ctx: &mut Ctx<'_>, (at, author): (EntryRef, Dev), keys: &CtlKeys) {
-        let mut told = Vec::new();
-        for key in &keys.keys {
-            let made_by = self.commits.values().find(|c| c.op == key.made_by);
-            match made_by.map(|commit| commit.header.key) {
-                Some(Some(check)) if check == ControlKey::new(key.ck.clone()).check() => {
-                    told.push(key.clone())
-                }
-                Some(None) if self.founder() == Some(author) => told.push(key.clone()),
-                Some(_) => {}
-                None if self.keys_waiting.len() < limits::CONTROL_KEYS => {
-                    self.keys_waiting.insert(at);
-                }
-                None => {}
-            }
-        }
-        told.retain(|key| !self.makers.contains_key(&key.made_by));
-        if !told.is_empty() {
-            self.learn_keys(ctx, &CtlKeys { keys: told });
-        }
-    }
-
-    /// Reads again the entries with control keys whose commits were not here. Returns whether any key is new.
-    fn retry_keys(&mut self, ctx: &mut Ctx<'_>) -> bool {
-        if self.keys_waiting.is_empty() || self.commits.len() == self.keys_looked {
-            return false;
-        }
-        self.keys_looked = self.commits.len();
-        let before = self.makers.len();
-        for at in std::mem::take(&mut self.keys_waiting) {
-            let row = ctx.get(&crate::store::table::entry(self.id, at.slot, at.seq));
-            let author = self.slots.get(&at.slot).map(|author| author.dev);
-            if let (Ok(Some(row)), Some(author)) = (row, author)
-                && let Ok((_, encoded)) = super::content::read_entry_row(&row)
-            {
-                self.apply_body(ctx, at, author, &encoded);
-            }
-        }
-        self.makers.len() > before
-    }
-
     /// Rosters of all commits whose path is here and whose ops count. A held node whose MLS roster
     /// is another one was a lie: it is dropped.
     fn renew_rosters(&mut self, ctx: &mut Ctx<'_>) -> bool {
@@ -147,13 +103,6 @@ impl Thread {
         if !self.stands_in(parent, header.author) {
             return None;
         }
-        // what changes nothing is no step: a member could make thousands of them
-        let named = self.named_on(header.parent);
-        let is_new = |id: &OpId| !named.contains(id);
-        let changes = !header.removes.is_empty() || !header.adds.is_empty();
-        if !changes || !header.removes.iter().all(is_new) {
-            return None;
-        }
         let mut roster = parent.clone();
         for id in &header.removes {
             let (dev, inc) = self.removes(*id)?;
@@ -166,6 +115,12 @@ impl Thread {
             if roster.insert(dev, inc) == Some(inc) {
                 return None;
             }
+        }
+        // what changes nothing is no step: a member could make thousands of them
+        let named = self.named_on(header.parent);
+        let is_empty = header.removes.is_empty() && header.adds.is_empty();
+        if is_empty || header.removes.iter().any(|id| named.contains(id)) {
+            return None;
         }
         Some(roster)
     }
@@ -241,7 +196,8 @@ impl Thread {
         }
         // bounded: each round names at least one op more
         while self.may_commit(ctx) && (!self.in_step() || self.has_revoked(ctx)) {
-            if !is_turn && !self.is_all_mine(ctx.dev()) {
+            let waits = self.commit_due.is_some() || !self.is_all_mine(ctx.dev());
+            if !is_turn && waits {
                 let wait = COMMIT_MS + TURN_MS * self.turn(ctx) as u64;
                 self.commit_due.get_or_insert(ctx.now.mono.plus_ms(wait));
                 return;
@@ -419,38 +375,6 @@ impl Thread {
         })
     }
 
-    /// A fresh control key, first on the child, told under the handle of the key before.
-    fn rotate(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        (made_by, child): (OpId, NodeId),
-        before: Handle,
-        ck: Secret,
-    ) -> Result<(), CommandError> {
-        let key = ControlKey::new(ck.clone());
-        self.ring.insert(ck.clone());
-        self.makers.insert(made_by, key.handle());
-        self.save_keys(ctx);
-        ctx.open_boxes();
-        let body = Body::CtlKeys(CtlKeys {
-            keys: vec![CtlKey {
-                kid: key.kid(),
-                ck,
-                made_by,
-            }],
-        });
-        let at = self.say(ctx, Class::Text, &body, Kind::CtlKeys)?;
-        // sealed now: nobody can write on the child before it has this key
-        self.unsealed.retain(|(_, seq)| *seq != at.seq);
-        let row = ctx.get(&crate::store::table::entry(self.id, at.slot, at.seq))?;
-        let (_, encoded) = row
-            .and_then(|r| super::content::read_entry_row(&r).ok())
-            .ok_or(CommandError::Group("entry lost".into()))?;
-        self.seal_entry(ctx, (child, Some(before)), (at, Class::Text, 0), &encoded)?;
-        ctx.batch().delete(crate::store::table::unsealed(self.id, at.seq));
-        Ok(())
-    }
-
     /// One Welcome to the inbox of each device that joins, with every control key.
     fn welcome(
         &mut self,
@@ -505,61 +429,6 @@ impl Thread {
         Ok(())
     }
 
-    /// Whether a key may be the one that its commit makes: the commit is not here yet, or names it. Of
-    /// those whose commits are not here a thread that has begun takes few: whoever makes up a Welcome may
-    /// tell any.
-    fn may_be_made_by(&self, key: &CtlKey) -> bool {
-        if key.made_by == self.genesis_op {
-            return true;
-        }
-        let commit = self.commits.values().find(|c| c.op == key.made_by);
-        match commit.map(|commit| commit.header.key) {
-            Some(Some(check)) => check == ControlKey::new(key.ck.clone()).check(),
-            Some(None) => true,
-            None => self.genesis.is_none() || self.unconfirmed_keys().count() < limits::SIDE_KEYS,
-        }
-    }
-
-    /// Ops that are said to have made keys and are not here.
-    fn unconfirmed_keys(&self) -> impl Iterator<Item = OpId> + '_ {
-        let made = |op: &OpId| *op == self.genesis_op || self.commits.values().any(|c| c.op == *op);
-        self.makers.keys().copied().filter(move |op| !made(op))
-    }
-
-    /// A commit came: what was told before as its key must be the one that it names.
-    pub(super) fn confirm_key(&mut self, op: OpId, commit: &Commit) {
-        let told = self
-            .makers
-            .get(&op)
-            .and_then(|handle| self.ring.by_handle(*handle));
-        if let (Some(key), Some(check)) = (told, commit.key)
-            && key.check() != check
-        {
-            self.makers.remove(&op);
-        }
-    }
-
-    /// Control keys that are believed.
-    pub(super) fn learn_keys(&mut self, ctx: &mut Ctx<'_>, keys: &CtlKeys) {
-        for key in &keys.keys {
-            if !self.may_be_made_by(key) {
-                continue;
-            }
-            // the row of keys holds no more, and would not be read again
-            let known = self.makers.contains_key(&key.made_by);
-            if !known && self.makers.len() >= limits::CONTROL_KEYS {
-                continue;
-            }
-            let handle = ControlKey::new(key.ck.clone()).handle();
-            self.ring.insert(key.ck.clone());
-            if self.ring.by_handle(handle).is_some() {
-                self.makers.entry(key.made_by).or_insert(handle);
-            }
-        }
-        self.save_keys(ctx);
-        ctx.open_boxes();
-    }
-
     /// Takes the node and the control keys of a Welcome; `false` if it does not fit.
     pub(crate) fn welcomed(&mut self, ctx: &mut Ctx<'_>, welcome: &Welcome, mut state: NodeState) -> bool {
         if state.group_id() != &self.id.0[..8] || self.nodes.contains_key(&welcome.node) {
@@ -598,18 +467,9 @@ impl Thread {
         self.nodes.insert(welcome.node, state);
         // this life of the device begins here: what a restored store forgot belongs to an earlier one
         self.learn_keys(ctx, &keys);
+        self.save_keys(ctx);
         self.settle(ctx);
         true
-    }
-
-    /// All control keys held, each with the commit or genesis that made it.
-    pub(super) fn all_keys(&self) -> CtlKeys {
-        let keys = self.made_keys().into_iter().map(|(made_by, key)| CtlKey {
-            kid: key.kid(),
-            ck: key.secret().clone(),
-            made_by,
-        });
-        CtlKeys { keys: keys.collect() }
     }
 
     /// Removes a member; the author signs a head in the same batch before.
@@ -655,45 +515,21 @@ fn fits(state: &NodeState, roster: &Roster) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::KeyPair;
-    use crate::directory::{Name, Role, Roles, Window};
+    use crate::directory::Role;
+    use crate::group::fixture::{Device, OWNER};
     use crate::group::mls::{Crypto, Suite};
-    use crate::id::{Key8, Org, Person};
-
-    fn cert(device: &KeyPair) -> DeviceCert {
-        DeviceCert {
-            org: Org([1; 8]),
-            serial: 1,
-            device_key: device.public(),
-            seal_key: [2; 32],
-            inbox_key: KeyPair::from_seed(&[3; 32]).public(),
-            person: Person([4; 8]),
-            roles: Roles::of(&[Role::Nurse]),
-            window: Window {
-                not_before_min: 0,
-                not_after_min: 1,
-            },
-            issuer: Key8([5; 8]),
-            name: Name::new("Device").unwrap(),
-            sig: [0; 64],
-        }
-    }
 
     #[test]
     fn a_leaf_that_no_certificate_explains_fits_nowhere() {
-        let (crypto, device, other) = (
-            Crypto::new([7; 32]),
-            KeyPair::from_seed(&[8; 32]),
-            KeyPair::from_seed(&[9; 32]),
-        );
+        let crypto = Crypto::new([7; 32]);
+        let [own, other] = [8, 9].map(|n| Device::new(n, Role::Nurse, OWNER));
         let node =
-            |cert: &[u8]| NodeState::create(&crypto, Suite::Classical, &[6; 8], &device, cert).unwrap();
-        let (own, stolen) = (cert(&device), cert(&other));
-        let roster = |of: &DeviceCert| Roster::from([(of.dev(), 1)]);
-        assert!(fits(&node(&own.encode()), &roster(&own)));
-        assert!(!fits(&node(&own.encode()), &Roster::new()));
+            |cert: &[u8]| NodeState::create(&crypto, Suite::Classical, &[6; 8], &own.keys, cert).unwrap();
+        let roster = |of: &Device| Roster::from([(of.dev(), 1)]);
+        assert!(fits(&node(&own.cert.encode()), &roster(&own)));
+        assert!(!fits(&node(&own.cert.encode()), &Roster::new()));
         // somebody else's certificate, and none at all
-        assert!(!fits(&node(&stolen.encode()), &roster(&stolen)));
+        assert!(!fits(&node(&other.cert.encode()), &roster(&other)));
         assert!(!fits(&node(b"junk"), &Roster::new()));
     }
 }

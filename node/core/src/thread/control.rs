@@ -4,6 +4,7 @@
 use super::content::Absorbed;
 use super::parked::Waiting;
 use super::{Ahead, Author, CommitInfo, HeadInfo, Thread};
+use crate::codec::Malformed;
 use crate::directory::{DeviceCert, Signed};
 use crate::envelope::{Envelope, Place};
 use crate::group::control::{self, Act, Commit, Head, MadeBy, Object, Verified, key_package_hash};
@@ -102,7 +103,7 @@ impl Thread {
                 envelope: envelope.clone(),
                 bytes: bytes.clone(),
             };
-            self.keep_ahead(ctx, (slot, seq), head, waiting);
+            self.keep_ahead(ctx, slot, head, waiting);
             return Absorbed::Parked;
         }
         if let Object::Commit(commit) = verified.object()
@@ -238,15 +239,11 @@ impl Thread {
     }
 
     /// A genuine head whose node no commit here leads to waits; of each author the newest.
-    fn keep_ahead(&mut self, ctx: &mut Ctx<'_>, (slot, counter): (Slot, Seq), head: &Head, waiting: Waiting) {
-        if self.ahead.get(&slot).is_none_or(|ahead| ahead.counter < counter) {
+    fn keep_ahead(&mut self, ctx: &mut Ctx<'_>, slot: Slot, head: &Head, waiting: Waiting) {
+        let newest = self.ahead.get(&slot).map(|ahead| ahead.head.counter);
+        if newest.is_none_or(|newest| newest < head.counter) {
             let head = head.clone();
-            let ahead = Ahead {
-                counter,
-                head,
-                waiting,
-            };
-            self.ahead.insert(slot, ahead);
+            self.ahead.insert(slot, Ahead { head, waiting });
             if self.most_opened_what_is_forgotten(ctx.dev()) {
                 self.forgot(ctx);
             }
@@ -344,22 +341,26 @@ impl Thread {
 
     /// Whether one author has said more commits than are kept without the key packages that they need.
     fn is_one_too_many(&self, commit: &Commit) -> bool {
-        let packages = &self.packages;
-        let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
-        let waits = matches!(restore_key_packages(&commit.body, &lookup), Ok(None));
         let others = self
             .unbuilt
             .values()
             .filter(|other| other.author == commit.author);
-        waits && others.count() >= limits::UNBUILT_PER_SLOT
+        others.count() >= limits::UNBUILT_PER_SLOT && matches!(self.full_bytes(commit), Ok(None))
+    }
+
+    /// The MLS bytes of a commit; `None` while a key package that it adds is missing.
+    fn full_bytes(&self, commit: &Commit) -> Result<Option<Bytes>, Malformed> {
+        let lookup = |hash: &[u8; 32]| self.packages.get(hash).map(|(bytes, _)| bytes.clone());
+        restore_key_packages(&commit.body, &lookup)
     }
 
     /// A commit is known by its header; its full bytes need the key packages that it adds.
     fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
         let is_founders = self.slots.get(&commit.author).map(|a| a.dev) == self.founder();
-        let packages = &self.packages;
-        let lookup = |hash: &[u8; 32]| packages.get(hash).map(|(bytes, _)| bytes.clone());
-        let bytes = match restore_key_packages(&commit.body, &lookup) {
+        if commit.made_by != MadeBy::Member && !is_founders {
+            return;
+        }
+        let bytes = match self.full_bytes(&commit) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 self.unbuilt.insert(op, commit);
@@ -368,9 +369,6 @@ impl Thread {
             Err(_) => return,
         };
         let node = commit.node(&bytes);
-        if commit.made_by != MadeBy::Member && !is_founders {
-            return;
-        }
         self.children.entry(commit.parent).or_default().insert(node);
         let of_author = |other: &&CommitInfo| {
             (other.header.parent, other.header.author) == (commit.parent, commit.author)

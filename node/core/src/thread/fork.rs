@@ -4,13 +4,16 @@
 //! A walk from the genesis, over commits that are candidates: all ops that they name count here, and
 //! their author stood in the parent's roster with that life ([`Thread::rosters`]). At each node one
 //! child is taken.
+//!
 //! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of
 //! it or a majority stands behind it. Of the others wins, in this order: more than half of those who could
 //! read the parent and are members today have their newest head in its subtree; anybody but its author
 //! has; the lower number that follows from parent and author, which nobody can choose; the lower id.
 //!
-//! The walk depends on the control objects held and on nothing else, so equal sets give equal heads. A head
-//! that names a node which no commit here leads to waits; the former one counts meanwhile.
+//! The walk depends on the control objects held, and on the nodes that this device can use: one that it
+//! cannot use and on which nobody but its author stands is not gone on to. Devices with equal sets can use
+//! the same nodes, save those of a commit made to be of use to some. No clock and no order of arrival
+//! counts. A head that names a node which no commit here leads to waits; the former one counts meanwhile.
 
 use super::Thread;
 use crate::group::control::Act;
@@ -54,9 +57,12 @@ impl Thread {
             ended: self.ended(),
             backers: OnceCell::new(),
         };
-        let head = self.walk(&sight, |node| self.holds(node) || self.is_backed(&sight, node));
-        let vote = self.walk(&sight, |node| self.holds(node));
-        match self.holds(vote) {
+        let held = self.held();
+        let head = self.walk(&sight, |node| {
+            held.contains(&node) || self.is_backed(&sight, node)
+        });
+        let vote = self.walk(&sight, |node| held.contains(&node));
+        match held.contains(&vote) {
             true => (head, vote),
             false => (head, self.last_held(head)),
         }
@@ -77,6 +83,30 @@ impl Thread {
     /// Whether this device can read and write on a node: it has its keys and the control key of its path.
     pub(super) fn holds(&self, node: NodeId) -> bool {
         self.nodes.contains_key(&node) && self.path_key(node).is_some()
+    }
+
+    /// All nodes of which that is true and to which commits lead.
+    fn held(&self) -> BTreeSet<NodeId> {
+        let mut held = BTreeSet::new();
+        let mut ahead = vec![(self.root, self.makers.contains_key(&self.genesis_op))];
+        while let Some((node, has_key)) = ahead.pop() {
+            if has_key && self.nodes.contains_key(&node) {
+                held.insert(node);
+            }
+            for child in self.children.get(&node).into_iter().flatten() {
+                let Some(commit) = self.commits.get(child) else {
+                    continue;
+                };
+                let rotates = !commit.header.removes.is_empty();
+                let has_key = if rotates {
+                    self.makers.contains_key(&commit.op)
+                } else {
+                    has_key
+                };
+                ahead.push((*child, has_key));
+            }
+        }
+        held
     }
 
     /// Whether commits lead from the genesis to a node.

@@ -133,12 +133,10 @@ impl Thread {
         }
     }
 
-    /// The slot is that of an own life of which this store does not remember all: the last one that it forgot
-    /// something of, or one before it.
+    /// The slot is that of an own life of which this store does not remember all.
     pub(super) fn in_forgotten_life(&self, ctx: &Ctx<'_>, slot: Slot) -> bool {
-        let key = ctx.member.device.public();
-        let last = self.stale.unwrap_or(0).min(limits::LIVES);
-        (1..=last).any(|inc| Slot::of(self.id, &key, inc) == slot)
+        self.stale
+            .is_some_and(|inc| Slot::of(self.id, &ctx.member.device.public(), inc) == slot)
     }
 
     /// Whether own entries up to this number were written by what is in this store.

@@ -4,7 +4,8 @@
 //! thread's history policy grants everything. What a member lacks is read from its own signed head.
 //! A rewrap is sealed on the newest node, at the entry's own place, so it goes there only if every
 //! member is entitled to it; that holds for all with the policy *all*, and for entries that were
-//! sealed for everybody. Holders take turns, so that mostly one of them acts.
+//! sealed for everybody. Control keys are owed to every member of today, on an older node to one that
+//! stands there. Holders take turns, so that mostly one of them acts.
 
 use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};

@@ -87,7 +87,7 @@ pub(super) struct Gated {
     /// Rows written between two syncs.
     step_rows: usize,
     /// Held for writing while a batch is applied in steps, so that no reader sees a part of it.
-    whole: RwLock<()>,
+    steps: RwLock<()>,
     /// Our handle of its log; one writer at a time.
     gate: Mutex<File>,
     poisoned: AtomicBool,
@@ -117,7 +117,7 @@ impl Gated {
             db,
             intents,
             step_rows,
-            whole: RwLock::new(()),
+            steps: RwLock::new(()),
             gate: Mutex::new(gate),
             poisoned: AtomicBool::new(false),
             path: path.to_owned(),
@@ -133,11 +133,7 @@ impl Gated {
     /// Applies a batch that a cut left whole among the intents, and throws away what is not whole.
     fn recover(&self, gate: &File) -> Result<(), StoreError> {
         if caught(|| self.intents.contains_key(WHOLE))? {
-            let rows: Vec<(sled::IVec, sled::IVec)> = self
-                .intents
-                .iter()
-                .collect::<Result<_, _>>()
-                .map_err(store_error)?;
+            let rows: Vec<(sled::IVec, sled::IVec)> = caught(|| self.intents.iter().collect())?;
             let rows = rows.iter().filter(|(key, _)| key != WHOLE);
             let rows: Vec<Row<'_>> = rows
                 .map(|(_, intent)| row_of(intent).ok_or_else(|| StoreError::Damaged("an intent".into())))
@@ -156,12 +152,7 @@ impl Gated {
     }
 
     fn forget_intents(&self, gate: &File) -> Result<(), StoreError> {
-        let keys: Vec<sled::IVec> = self
-            .intents
-            .iter()
-            .keys()
-            .collect::<Result<_, _>>()
-            .map_err(store_error)?;
+        let keys: Vec<sled::IVec> = caught(|| self.intents.iter().keys().collect())?;
         // from the back: the row that says *whole* goes with the first step
         let rows: Vec<Row<'_>> = keys.iter().rev().map(|key| (&key[..], None)).collect();
         self.in_steps(gate, &self.intents, &rows)
@@ -180,15 +171,15 @@ impl Gated {
             .collect();
         self.in_steps(gate, &self.intents, &intents)?;
         {
-            let _alone = self.whole.write().map_err(|_| StoreError::Poisoned)?;
+            let _alone = self.steps.write().map_err(|_| StoreError::Poisoned)?;
             self.in_steps(gate, &self.db, rows)?;
         }
         self.forget_intents(gate)
     }
 
     /// Reads while no batch is half applied.
-    fn whole<T>(&self, read: impl FnOnce() -> sled::Result<T>) -> Result<T, ReadError> {
-        let _shared = self.whole.read().map_err(|_| read_error(StoreError::Poisoned))?;
+    fn between_steps<T>(&self, read: impl FnOnce() -> sled::Result<T>) -> Result<T, ReadError> {
+        let _shared = self.steps.read().map_err(|_| read_error(StoreError::Poisoned))?;
         caught(read).map_err(read_error)
     }
 
@@ -216,14 +207,14 @@ impl Gated {
 impl Read for Gated {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         self.usable().map_err(read_error)?;
-        let found = self.whole(|| self.db.get(key))?;
+        let found = self.between_steps(|| self.db.get(key))?;
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
     fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), ReadError> {
         self.usable().map_err(read_error)?;
         let mut rows = self.db.scan_prefix(prefix);
-        while let Some((key, value)) = self.whole(|| rows.next().transpose())? {
+        while let Some((key, value)) = self.between_steps(|| rows.next().transpose())? {
             if visit(&key, &value).is_break() {
                 break;
             }

@@ -1,12 +1,12 @@
 //! Small trees of commits, built by hand: no keys, no sockets, only who made what and who stands where.
 
 use super::*;
-use crate::crypto::KeyPair;
-use crate::directory::{DeviceCert, Name, Role, Roles, ThreadKind, Window};
-use crate::group::control::{Commit, Genesis, History, MadeBy};
+use crate::directory::{DeviceCert, Role, ThreadKind};
+use crate::group::control::{Commit, MadeBy, Object};
+use crate::group::fixture::{Device, OWNER, genesis};
 use crate::group::keys::KeyRing;
 use crate::group::membership::{Life, Member};
-use crate::id::{Handle, Key8, OpId, Org, Person, Slot, ThreadId};
+use crate::id::{Handle, OpId, Slot, ThreadId};
 use crate::thread::{Author, CommitInfo};
 use bytes::Bytes;
 
@@ -17,23 +17,7 @@ fn node(n: u8) -> NodeId {
 }
 
 fn cert(n: u8) -> DeviceCert {
-    let key = |what: u8| KeyPair::from_seed(&[n ^ what; 32]).public();
-    DeviceCert {
-        org: Org([1; 8]),
-        serial: u32::from(n),
-        device_key: key(0),
-        seal_key: [n; 32],
-        inbox_key: key(0x80),
-        person: Person([n; 8]),
-        roles: Roles::of(&[Role::Nurse]),
-        window: Window {
-            not_before_min: 0,
-            not_after_min: 1,
-        },
-        issuer: Key8([2; 8]),
-        name: Name::new(&format!("Device {n}")).unwrap(),
-        sig: [0; 64],
-    }
+    Device::new(n, Role::Nurse, OWNER).cert
 }
 
 fn dev(n: u8) -> Dev {
@@ -73,17 +57,10 @@ impl Tree {
         }
         let all = (1..=members).map(|n| (dev(n), 1)).collect();
         thread.rosters.insert(ROOT, all);
-        thread.genesis = Some(Genesis {
-            kind: ThreadKind::Patient,
-            history: History::All,
-            suite: 3,
-            drill: false,
-            salt: [0; 16],
-            founder: cert(1),
-            co_owners: vec![],
-            sequencers: vec![],
-            title: String::new(),
-        });
+        let founder = Device::new(1, Role::Nurse, OWNER);
+        if let Object::Genesis(genesis) = genesis(&founder, ThreadKind::Patient).object() {
+            thread.genesis = Some((**genesis).clone());
+        }
         let sight = Sight {
             votes: BTreeMap::new(),
             ended: vec![],
