@@ -592,19 +592,30 @@ fn write_ctl_keys(w: &mut Writer, b: &CtlKeys) {
 }
 
 fn read_ctl_keys(r: &mut Reader<'_>) -> Result<Body, Malformed> {
-    let n = r.count(limits::CONTROL_KEYS)?;
-    if n == 0 {
-        return Err(Malformed("no control key"));
+    CtlKeys::read(r).map(Body::CtlKeys)
+}
+
+/// The body behind its version, as a direct seal has it too.
+impl CtlKeys {
+    pub(crate) fn write(&self, w: &mut Writer) {
+        write_ctl_keys(w, self);
     }
-    let mut keys = Vec::with_capacity(n);
-    for _ in 0..n {
-        keys.push(CtlKey {
-            kid: Kid(r.array()?),
-            ck: Secret(r.array()?),
-            made_by: OpId(r.array()?),
-        });
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<CtlKeys, Malformed> {
+        let n = r.count(limits::CONTROL_KEYS)?;
+        if n == 0 {
+            return Err(Malformed("no control key"));
+        }
+        let mut keys = Vec::with_capacity(n);
+        for _ in 0..n {
+            keys.push(CtlKey {
+                kid: Kid(r.array()?),
+                ck: Secret(r.array()?),
+                made_by: OpId(r.array()?),
+            });
+        }
+        Ok(CtlKeys { keys })
     }
-    Ok(Body::CtlKeys(CtlKeys { keys }))
 }
 
 fn text(r: &mut Reader<'_>, max: usize) -> Result<String, Malformed> {

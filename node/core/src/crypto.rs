@@ -60,6 +60,7 @@ pub enum Domain {
     Burst,
     Open,
     Entry,
+    Direct,
 }
 
 impl Domain {
@@ -80,6 +81,7 @@ impl Domain {
             Domain::Burst => b"am1 burst",
             Domain::Open => b"am1 open",
             Domain::Entry => b"am1 entry",
+            Domain::Direct => b"am1 direct",
         };
         let mut out = [0u8; 16];
         out[..name.len()].copy_from_slice(name);

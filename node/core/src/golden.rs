@@ -34,6 +34,12 @@ pub(crate) fn check<B: AsRef<[u8]>>(file: &str, cases: &[(&str, B)]) {
     );
 }
 
+/// Bytes of a vector that somebody else published, as hexadecimal digits.
+pub(crate) fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits = (0..hex.len()).step_by(2).map(|i| hex.get(i..i + 2).unwrap());
+    digits.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+}
+
 /// `n` damaged copies of `good` for `try_one`: bits flipped, cut, stretched, spliced, or noise.
 pub(crate) fn mutate(good: &[u8], n: u32, mut try_one: impl FnMut(&[u8])) {
     let mut random = Stream::new([good.len() as u8; 32]);

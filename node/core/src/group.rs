@@ -5,6 +5,7 @@
 //! signed by its author.
 
 pub mod control;
+pub mod direct;
 pub mod keys;
 pub mod membership;
 pub mod mls;

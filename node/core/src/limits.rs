@@ -156,6 +156,11 @@ pub const UNPROVEN_PER_SLOT: usize = 2048;
 /// Longest signed head that a rewrap carries.
 pub const COVER_BYTES: usize = 4096;
 
+/// Largest content of a direct seal, in clear. The longest entry fits with its longest proof.
+pub const DIRECT_BYTES: usize = ENVELOPE_BYTES - 256;
+/// Most entries handed on in one direct seal.
+pub const ENTRIES_PER_DIRECT: usize = 64;
+
 /// Longest name in a certificate or card, UTF-8.
 pub const NAME_BYTES: usize = 40;
 /// Longest title of a thread, UTF-8.

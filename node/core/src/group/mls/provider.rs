@@ -278,3 +278,51 @@ impl Signer for LeafSigner<'_> {
         SignatureScheme::ED25519
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::x25519_public;
+    use crate::golden::bytes_of;
+
+    const CONFIG: HpkeConfig = HpkeConfig(
+        HpkeKemType::DhKem25519,
+        HpkeKdfType::HkdfSha256,
+        HpkeAeadType::ChaCha20Poly1305,
+    );
+
+    /// RFC 9180 appendix A.2.1, sequence number 0: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+    /// ChaCha20-Poly1305, base mode.
+    #[test]
+    fn hpke_of_x25519_seals_and_opens_the_vector_of_the_rfc() {
+        let ikm_e = bytes_of("909a9b35d3dc4713a5e72a4da274b55d3d3821a37e5d099e74a647db583a904b");
+        let ikm_r = bytes_of("1ac01f181fdf9f352797655161c58b75c656a6cc2716dcb66372da835542e1df");
+        let sk_r = bytes_of("8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb");
+        let pk_r = bytes_of("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a");
+        let enc = bytes_of("1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a");
+        let info = bytes_of("4f6465206f6e2061204772656369616e2055726e");
+        let aad = bytes_of("436f756e742d30");
+        let plaintext = bytes_of("4265617574792069732074727574682c20747275746820626561757479");
+        let sealed = bytes_of(
+            "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28",
+        );
+        let crypto = Crypto::new([1; 32]);
+        let pair = crypto.derive_hpke_keypair(CONFIG, &ikm_r).unwrap();
+        assert_eq!((&pair.private[..], &pair.public), (&sk_r[..], &pk_r));
+        let secret = Secret(sk_r.clone().try_into().unwrap());
+        assert_eq!(x25519_public(&secret)[..], pk_r);
+
+        let mut seed = [0; 64];
+        seed[..32].copy_from_slice(&ikm_e);
+        let (mut context, encapsulated) = crypto.sender(&CONFIG, &pk_r, &info, seed).unwrap();
+        assert_eq!(encapsulated, enc);
+        assert_eq!(context.seal(&aad, &plaintext).unwrap(), sealed);
+
+        let input = HpkeCiphertext {
+            kem_output: enc.into(),
+            ciphertext: sealed.into(),
+        };
+        let opened = crypto.hpke_open(CONFIG, &input, &sk_r, &info, &aad);
+        assert_eq!(opened.unwrap(), plaintext);
+    }
+}
