@@ -9,7 +9,7 @@ use crate::chance::Chance;
 use crate::clock::{Clock, START_MS};
 use crate::net::HostId;
 use crate::world::{Start, World};
-use aidmesh_core::crypto::{KeyPair, Secret};
+use aidmesh_core::crypto::{KeyPair, Secret, x25519_public};
 use aidmesh_core::directory::{
     AdminCert, DeviceCert, Name, Power, Role, Roles, RootCard, RoutingCert, Signed, Window,
 };
@@ -115,7 +115,7 @@ impl Organisation {
             org: self.org,
             serial: self.serial,
             device_key: device.public(),
-            seal_key: seal_public(&seal),
+            seal_key: x25519_public(&seal),
             inbox_key: inbox.public(),
             person: Person::from_prefix(blake3::hash(title.as_bytes()).as_bytes()).unwrap_or_default(),
             roles: Roles::of(&[role]),
@@ -187,9 +187,4 @@ fn window() -> Window {
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("names of the cast are short")
-}
-
-fn seal_public(seal: &Secret) -> [u8; 32] {
-    // Nothing in the simulator opens by this key; it only has to differ from device to device.
-    *blake3::hash(&seal.0).as_bytes()
 }

@@ -322,6 +322,10 @@ impl Machine {
     fn wake(&mut self, store: &dyn Read) -> Result<(), ReadError> {
         let mono = self.now.mono;
         let ids: Vec<ThreadId> = self.threads.keys().copied().collect();
+        let rewraps = |t: &Thread| t.rewrap_due.is_some_and(|at| at <= mono);
+        if self.threads.values().any(rewraps) {
+            self.tx.unread = self.own_held().into_iter().map(|(inbox, ..)| inbox).collect();
+        }
         for id in ids {
             with_thread!(self, store, id, |thread, ctx| {
                 if thread.head_due.is_some_and(|at| at <= mono) {
@@ -466,6 +470,8 @@ fn check_identity(cfg: &Config, id: &Identity) -> Result<(), OpenError> {
 mod tests;
 #[cfg(test)]
 mod tests_braid;
+#[cfg(test)]
+mod tests_direct;
 #[cfg(test)]
 mod tests_hostile;
 #[cfg(test)]

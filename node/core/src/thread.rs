@@ -3,7 +3,8 @@
 //! Everything in memory is rebuilt from rows by [`Thread::load`]; every change goes into the batch
 //! of the input that caused it. Control objects (ops, commits, heads) are absorbed in [`control`],
 //! entries in [`content`], both written in [`author`]; [`commit`] follows and makes epoch nodes,
-//! [`rewrap`] hands entries to members that cannot open them, [`track`] keeps the delivery states.
+//! [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of them alone, [`track`]
+//! keeps the delivery states.
 //!
 //! In this version one device commits, the founder; the others send it ops. Two commits on one
 //! parent are evidence of a fault: both branches stay readable and nothing more is sealed.
@@ -17,6 +18,7 @@ mod commit;
 mod content;
 mod control;
 mod ctl_keys;
+mod direct;
 mod fork;
 mod load;
 mod parked;
@@ -183,6 +185,8 @@ pub(crate) struct Thread {
     pub(crate) relays: BTreeMap<Key8, RelayHeld>,
     /// Entries that this device handed to a life of a member.
     pub(crate) handed: BTreeMap<(Slot, EntryRef), rewrap::HandedOn>,
+    /// Members that were told control keys: how often, and when it is to be done again.
+    pub(crate) keys_handed: BTreeMap<Slot, (u32, Instant)>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) rewrap_due: Option<Instant>,
     /// When this device commits what others have said.
@@ -250,6 +254,7 @@ impl Thread {
             recalls: BTreeMap::new(),
             relays: BTreeMap::new(),
             handed: BTreeMap::new(),
+            keys_handed: BTreeMap::new(),
             head_due: None,
             rewrap_due: None,
             commit_due: None,

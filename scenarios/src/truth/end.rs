@@ -1,12 +1,11 @@
 //! After the faults: everything that must have arrived has arrived, within a stated time.
 //!
 //! [`missing`] names the first thing that has not, so that a run can wait until nothing is missing or
-//! its deadline passes. Nothing here weakens a rule because of what happened before, with five
+//! its deadline passes. Nothing here weakens a rule because of what happened before, with four
 //! exceptions that follow from the protocol: what a restored store had lost before anybody had it stays
 //! lost; what a removed device never handed over stays with it; what it wrote after its last signed head
-//! cannot be proven to later joiners; a joiner without the right to the history is owed only what was
-//! sealed for it; and what a store lost is handed on again only if all members of today may read it, as
-//! long as there is no seal for one member alone.
+//! cannot be proven to later joiners; and a joiner without the right to the history is owed only what was
+//! sealed for it.
 
 use super::{Change, Key, Said, Truth};
 use crate::net::HostId;
@@ -168,27 +167,7 @@ fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId, membe
     let dev = world.hosts[host].dev();
     let for_it = || Some(said.sealed.as_ref()?.surely.contains(&dev?));
     let all = history == History::All && author_stays(world, key, said, members);
-    let handed_on = || remembers(truth, world, key, said, host) || is_for_all(world, said, members);
-    host != said.author && (all || for_it() == Some(true) && handed_on())
-}
-
-/// All members of today could open it when it was sealed: it may be handed on to all of them at once.
-fn is_for_all(world: &World, said: &Said, members: &[HostId]) -> bool {
-    let could = |host: &HostId| {
-        let dev = world.hosts[*host].dev();
-        said.sealed
-            .as_ref()
-            .is_some_and(|s| dev.is_some_and(|dev| s.surely.contains(&dev)))
-    };
-    members.iter().all(could)
-}
-
-/// The device never lost its store, or the entry was said to the life that it has since.
-fn remembers(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
-    let (dev, rebuilt_us) = (world.hosts[host].dev(), world.hosts[host].rebuilt_us);
-    let changes = truth.threads[&key.0].changes.iter();
-    let added = changes.filter(|c| Some(c.dev) == dev && c.added).map(|c| c.at_us);
-    rebuilt_us.is_none() || added.max().is_none_or(|at_us| said.at_us > at_us)
+    host != said.author && (all || for_it() == Some(true))
 }
 
 /// The author's word about a member for which it was sealed.

@@ -20,6 +20,7 @@
 
 mod content;
 
+pub(crate) use content::HANDED_ON_BYTES;
 pub use content::{Content, HandedEntry, Unsealed};
 
 use super::mls::Crypto;

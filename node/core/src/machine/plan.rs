@@ -224,7 +224,7 @@ impl Machine {
     }
 
     /// Own items for other devices' inboxes.
-    fn own_held(&self) -> Vec<(Handle, MsgId, Class)> {
+    pub(super) fn own_held(&self) -> Vec<(Handle, MsgId, Class)> {
         let own = Key8::of_key(&self.id.routing.public());
         let mine = self.inbox();
         let handles = self.mailbox.handles().filter(|h| Some(*h) != mine);

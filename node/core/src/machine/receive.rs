@@ -4,7 +4,9 @@ use super::queue::ItemRef;
 use super::session::HAVE_AFTER_MS;
 use super::tx::Effect;
 use super::{Event, LinkId, Machine, Part, with_thread};
+use crate::directory::{DeviceCert, Signed};
 use crate::envelope::{Class, Envelope, Place};
+use crate::group::direct::{self, Claim, Recipient};
 use crate::group::welcome::Welcome;
 use crate::id::{Handle, MsgId, ThreadId};
 use crate::limits;
@@ -118,7 +120,7 @@ impl Machine {
         Ok(())
     }
 
-    /// An item for this device: a Welcome.
+    /// An item for this device: a Welcome, or a direct seal.
     fn item_of_inbox(
         &mut self,
         store: &dyn Read,
@@ -130,12 +132,41 @@ impl Machine {
             self.misbehaved(link, "thread item in an inbox");
             return Ok(());
         }
+        if envelope.payload.first() == Some(&direct::TYPE) {
+            if self.take_direct(store, &envelope.payload) {
+                self.tell_taken(link, vec![id]);
+            }
+            return Ok(());
+        }
         match Welcome::decode(&envelope.payload) {
             Ok(welcome) => self.join(store, link, &welcome)?,
             Err(_) => self.misbehaved(link, "inbox item does not parse"),
         }
         self.tell_taken(link, vec![id]);
         Ok(())
+    }
+
+    /// Takes a direct seal. `false`: its thread or author is not known here yet; it is not stored, and lies
+    /// on where it lay until its lifetime ends. Faults are not charged to who brought it: a carrier can see
+    /// none of them.
+    fn take_direct(&mut self, store: &dyn Read, payload: &Bytes) -> bool {
+        let Some(member) = &self.id.member else {
+            return true;
+        };
+        let Ok(cert) = DeviceCert::decode(&member.cert) else {
+            return true;
+        };
+        let me = Recipient::of(&cert);
+        let claim = match Claim::open(&self.crypto, payload, &me, &member.seal) {
+            Ok(claim) => claim,
+            Err(error) => {
+                tracing::debug!(%error, "direct seal");
+                return true;
+            }
+        };
+        with_thread!(self, store, claim.thread(), |thread, ctx| thread
+            .absorb_direct(ctx, &claim))
+        .unwrap_or(false)
     }
 
     /// Joins a thread by its Welcome, or takes a node in a thread that is here.

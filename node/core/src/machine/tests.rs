@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::clinical::{Act, Body};
-use crate::crypto::{KeyPair, Secret, kdf};
+use crate::crypto::{KeyPair, Secret, kdf, x25519_public};
 use crate::delivery::State;
 use crate::directory::{
     AdminCert, DeviceCert, Name, Power, Role, Roles, RootCard, RoutingCert, Signed, ThreadKind, Window,
@@ -86,7 +86,7 @@ impl Org1 {
                 org,
                 serial: u32::from(n),
                 device_key: device.public(),
-                seal_key: [n; 32],
+                seal_key: x25519_public(&Secret([n; 32])),
                 inbox_key: inbox.public(),
                 person: Person([n; 8]),
                 roles: Roles::of(&[role]),

@@ -12,7 +12,7 @@ use crate::id::{Handle, ThreadId};
 use crate::limits;
 use crate::store::{Batch, Layered, Read, ReadError};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Something that waits until the batch beside it is durable.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub(crate) struct Tx {
     pub(crate) effects: Vec<Effect>,
     /// Own items for other devices' inboxes; the machine signs and keeps them.
     pub(crate) inbox: Vec<Envelope>,
+    /// Inboxes for which an own item lies here that was not taken, as of the last waking.
+    pub(crate) unread: BTreeSet<Handle>,
     in_flight: VecDeque<(u64, Batch)>,
     waiting: VecDeque<(u64, Vec<Effect>)>,
     last_ticket: u64,

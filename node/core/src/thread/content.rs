@@ -3,7 +3,8 @@
 //!
 //! * An entry in its own seal is authentic by the MLS signature of its author's leaf.
 //! * A rewrap is sealed by another member. It is stored, but counts as open only when the chain
-//!   over all entries of its slot reaches a signed head of its author.
+//!   over all entries of its slot reaches a signed head of its author. One that came by a direct seal
+//!   ([`direct`](super::direct)) has no envelope that others could open: it is in `open`, not in `have`.
 //! * Two different authentic entries at one place are an equivocation: the first stays, the second
 //!   is kept as evidence, both are told.
 
@@ -215,7 +216,7 @@ impl Thread {
         meta.verified = !rewrap;
         meta.proof = proof;
         if let Some(old) = self.entries.get(&entry_ref) {
-            return self.second_at(ctx, entry_ref, old.clone(), meta, encoded, bytes);
+            return self.second_at(ctx, entry_ref, old.clone(), meta, encoded, (envelope, bytes));
         }
         if rewrap && self.unproven_of(entry_ref.slot).count() >= limits::UNPROVEN_PER_SLOT {
             return Absorbed::Useless;
@@ -223,6 +224,12 @@ impl Thread {
         self.keep_envelope(ctx, envelope, entry_ref, rewrap, bytes);
         self.keep_entry(ctx, entry_ref, meta, &encoded);
         Absorbed::New
+    }
+
+    /// An envelope of the entry at this place is stored, its author's or another member's.
+    fn has_envelope(&self, at: EntryRef) -> bool {
+        let stored = |column| self.items.contains_key(&(column, at.slot, at.seq));
+        stored(Log::Content as u8) || stored(REWRAP)
     }
 
     fn keep_envelope(
@@ -298,9 +305,13 @@ impl Thread {
         old: EntryMeta,
         new: EntryMeta,
         encoded: Bytes,
-        bytes: &Bytes,
+        (envelope, bytes): (&Envelope, &Bytes),
     ) -> Absorbed {
         if old.hash == new.hash {
+            if !self.has_envelope(at) && (old.verified || new.verified) {
+                // it came by a direct seal: from here on this device can hand it on like others
+                self.keep_envelope(ctx, envelope, at, new.rewrapped, bytes);
+            }
             if old.verified {
                 return Absorbed::Useless;
             }
@@ -332,18 +343,14 @@ impl Thread {
             if !self.would_prove(at, &new) {
                 return Absorbed::Useless;
             }
-            if let Ok(envelope) = Envelope::decode(bytes) {
-                self.keep_envelope(ctx, &envelope, at, true, bytes);
-            }
+            self.keep_envelope(ctx, envelope, at, true, bytes);
             self.keep_entry(ctx, at, new, &encoded);
             return Absorbed::New;
         }
         if !old.verified {
             // what another member rewrapped was not what the author wrote
             self.drop_rewrap(ctx, at);
-            if let Ok(envelope) = Envelope::decode(bytes) {
-                self.keep_envelope(ctx, &envelope, at, false, bytes);
-            }
+            self.keep_envelope(ctx, envelope, at, false, bytes);
             self.keep_entry(ctx, at, new, &encoded);
             return Absorbed::New;
         }

@@ -1,5 +1,10 @@
-//! Control keys of a thread: made by commits that name a removal, told in entries and Welcomes, and believed
-//! only if the commit that made them names them.
+//! Control keys of a thread: made by commits that name a removal, told in entries, Welcomes and direct seals,
+//! and believed only if the commit that made them names them.
+//!
+//! A member whose newest head does not list a key that is held here may be unable to read what others say: the
+//! ops of another branch, and the commits after them. It is told by a direct seal, whatever node it stands on,
+//! if the commit that made the key is here and all removals in it count here. Holders wait twice as long for each
+//! place in their order, so that mostly one of them acts, also towards a member that is away.
 
 use super::{CommitInfo, Thread};
 use crate::clinical::{Body, CtlKey, CtlKeys};
@@ -7,11 +12,20 @@ use crate::crypto::Secret;
 use crate::entry::Kind;
 use crate::envelope::Class;
 use crate::group::control::Commit;
+use crate::group::direct::Content;
 use crate::group::keys::ControlKey;
-use crate::id::{Dev, Handle, NodeId, OpId};
+use crate::id::{Dev, Handle, NodeId, OpId, Slot};
 use crate::limits;
 use crate::machine::command::{CommandError, EntryRef};
 use crate::machine::ctx::Ctx;
+use crate::time::Instant;
+
+/// Before a member is told keys that its head does not list; doubled for each place in the order of turns, up
+/// to this many times.
+const KEYS_MS: u64 = 10_000;
+const KEYS_TURNS: usize = 6;
+/// Before it is told again; doubles each time.
+const KEYS_AGAIN_MS: u64 = 60_000;
 
 impl Thread {
     /// A fresh control key, first on the child, told under the handle of the key before.
@@ -73,6 +87,82 @@ impl Thread {
 
     fn commit_of(&self, op: OpId) -> Option<&CommitInfo> {
         self.commits.values().find(|commit| commit.op == op)
+    }
+
+    /// Tells members keys that they do not list, each by one direct seal. Returns when it is to be done again.
+    pub(super) fn hand_keys(&mut self, ctx: &mut Ctx<'_>) -> Option<Instant> {
+        if self.me(ctx.dev()).is_none() || self.is_stale(ctx.dev()) {
+            return None;
+        }
+        let me = ctx.dev();
+        let members = self.membership.members.iter().filter(|(dev, _)| **dev != me);
+        let members: Vec<(Dev, Slot)> = members.map(|(dev, member)| (*dev, member.slot)).collect();
+        let mut next = None;
+        for (dev, slot) in members {
+            let keys = self.unlisted_keys(slot);
+            if keys.is_empty() || self.is_revoked(ctx, dev) {
+                self.keys_handed.remove(&slot);
+                continue;
+            }
+            let (times, due) = match self.keys_handed.get(&slot) {
+                Some(before) => *before,
+                None => {
+                    let wait = KEYS_MS << self.turn(ctx).min(KEYS_TURNS);
+                    let noticed = (0, ctx.now.mono.plus_ms(wait));
+                    self.keys_handed.insert(slot, noticed);
+                    noticed
+                }
+            };
+            let mut due = due;
+            if due <= ctx.now.mono {
+                due = ctx.now.mono.plus_ms(KEYS_AGAIN_MS << times.min(6));
+                if !self.is_unread(ctx, slot) {
+                    self.seal_for_one(ctx, slot, Class::Text, &Content::Keys(CtlKeys { keys }));
+                }
+                self.keys_handed.insert(slot, (times + 1, due));
+            }
+            next = Some(next.map_or(due, |at: Instant| at.min(due)));
+        }
+        next
+    }
+
+    /// Keys that are held here and that the newest head of a member does not list. None before its first head:
+    /// its Welcome has them.
+    fn unlisted_keys(&self, slot: Slot) -> Vec<CtlKey> {
+        let Some(head) = self.heads.get(&slot).map(|info| &info.head) else {
+            return Vec::new();
+        };
+        let mut keys = self.all_keys().keys;
+        keys.retain(|key| !head.kids.contains(&key.kid) && self.may_tell(key.made_by));
+        keys
+    }
+
+    /// Whether members may be told the key that an op made: the commit is here, and all removals that it names
+    /// count. Whom they name is no member.
+    fn may_tell(&self, made_by: OpId) -> bool {
+        let counts = |id: &OpId| self.membership.counts.contains(id);
+        let by_commit = |commit: &CommitInfo| commit.header.removes.iter().all(counts);
+        made_by == self.genesis_op || self.commit_of(made_by).is_some_and(by_commit)
+    }
+
+    /// Control keys of a direct seal. Returns whether the commits that made them are all here; what the others
+    /// make is not kept.
+    pub(super) fn keys_told(&mut self, ctx: &mut Ctx<'_>, author: Dev, keys: CtlKeys) -> bool {
+        let by_founder = self.founder() == Some(author);
+        let all = keys.keys.len();
+        let mut known = keys.keys;
+        known.retain(|key| key.made_by == self.genesis_op || self.commit_of(key.made_by).is_some());
+        let is_complete = known.len() == all;
+        known.retain(|key| {
+            let commit = self.commit_of(key.made_by);
+            by_founder || commit.is_some_and(|commit| commit.header.key.is_some())
+        });
+        let before = self.makers.len();
+        self.learn_keys(ctx, &CtlKeys { keys: known });
+        if self.makers.len() > before {
+            self.settle(ctx);
+        }
+        is_complete
     }
 
     /// Reads again the entries with control keys whose commits were not here. Returns whether any key is new.

@@ -1,7 +1,7 @@
 //! What ties an entry to its author where another member handed it on.
 //!
-//! A rewrap carries the chain before its entry and the hashes of later entries that some member may
-//! not read. A receiver computes the chain from there over its own entries, and over those hashes where
+//! A rewrap carries the chain before its entry and the hashes of later entries that some of its readers
+//! may not read. A receiver computes the chain from there over its own entries, and over those hashes where
 //! it has none, up to a head that the author signed. The value reached binds every hash on the way,
 //! so all rewraps in the computation are proven at once; another value proves that one of them lies.
 //!
@@ -146,8 +146,14 @@ enum Outcome {
 
 impl Thread {
     /// Proof for a rewrap of this entry, and the signed head that goes with it, empty for the newest;
-    /// `None` if too little of its author's log is here.
-    pub(super) fn proof_of(&self, ctx: &Ctx<'_>, at: EntryRef) -> Option<(Proof, Bytes)> {
+    /// `None` if too little of its author's log is here. `reads`: what was sealed on the node may be read by
+    /// all for whom the rewrap is.
+    pub(super) fn proof_of(
+        &self,
+        ctx: &Ctx<'_>,
+        at: EntryRef,
+        reads: impl Fn(NodeId) -> bool,
+    ) -> Option<(Proof, Bytes)> {
         let before = self.chain_before(at)?;
         let mut newest = match self.me(ctx.dev()).is_some_and(|(mine, _)| mine == at.slot) {
             true => self.open.get(at.slot, Log::Content)?.max(),
@@ -167,7 +173,7 @@ impl Thread {
         };
         let later = self.entries.range((Bound::Excluded(at), Bound::Included(to)));
         let known = later.filter(|(_, m)| m.verified && m.node != NodeId::default());
-        let hole = known.rev().find(|(_, m)| !self.is_for_all(m.node));
+        let hole = known.rev().find(|(_, m)| !reads(m.node));
         let k = hole.map_or(0, |(last, _)| last.seq - at.seq);
         if k as usize > limits::HASHES_PER_REWRAP {
             return None;

@@ -4,13 +4,12 @@
 //! thread's history policy grants everything. What a member lacks is read from its own signed head.
 //! A rewrap is sealed on the newest node, at the entry's own place, so it goes there only if every
 //! member is entitled to it; that holds for all with the policy *all*, and for entries that were
-//! sealed for everybody. Control keys are owed to every member of today, on an older node to one that
-//! stands there. Holders take turns, so that mostly one of them acts.
+//! sealed for everybody. Others go by [`direct`](super::direct) seal to the member alone, and so do control
+//! keys to a member that stands on an older node. Holders take turns, so that mostly one of them acts.
 
 use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};
 use crate::codec::Writer;
-use crate::entry::Kind;
 use crate::envelope::Class;
 use crate::group::control::History;
 use crate::id::{Dev, NodeId, Slot};
@@ -20,7 +19,7 @@ use crate::machine::ctx::Ctx;
 use crate::ranges::Log;
 use crate::store::table;
 use crate::time::Instant;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A head interval: what is on its way must be given the time to arrive.
 const PATIENCE_MS: u64 = 3_000;
@@ -38,6 +37,20 @@ pub(crate) struct HandedOn {
     times: u32,
     /// The member's head that asked for it.
     head: u32,
+}
+
+/// Class, entry, the member's slot, the counter of its head.
+pub(super) type Owed = (Class, EntryRef, Slot, u32);
+
+/// What is handed on in one round.
+#[derive(Default)]
+struct Round {
+    /// By rewraps on the newest node.
+    for_all: Vec<Owed>,
+    /// By direct seals.
+    for_one: BTreeMap<Slot, Vec<Owed>>,
+    /// Others will be due.
+    later: bool,
 }
 
 impl Thread {
@@ -65,7 +78,7 @@ impl Thread {
 
     /// Seals again what members lack. The caller saves nothing; the batch has it all.
     pub(crate) fn rewrap(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
-        self.rewrap_due = None;
+        self.rewrap_due = self.hand_keys(ctx);
         if ctx.flaws.late_joiner_not_rewrapped {
             return Ok(());
         }
@@ -73,86 +86,79 @@ impl Thread {
             self.rewrap_missed = true;
             return Ok(());
         }
-        let (mut owed, later) = self.owed(ctx);
-        if owed.len() > BATCH || later {
-            self.rewrap_due = Some(ctx.now.mono.plus_ms(PATIENCE_MS));
+        let Round {
+            for_all,
+            for_one,
+            mut later,
+        } = self.owed(ctx);
+        later |= for_all.len() > BATCH;
+        for owed in for_all.iter().take(BATCH) {
+            self.mark_handed(ctx, *owed);
         }
-        owed.truncate(BATCH);
-        if owed.is_empty() {
-            return Ok(());
+        let mut places: Vec<EntryRef> = for_all.into_iter().map(|(_, at, ..)| at).collect();
+        places.dedup();
+        places.truncate(BATCH);
+        for at in &places {
+            self.rewrap_one(ctx, *at)?;
         }
-        let nodes: BTreeSet<NodeId> = owed.iter().map(|(_, node)| *node).collect();
-        for (at, node) in owed {
-            self.rewrap_one(ctx, at, node)?;
+        for (slot, owed) in for_one {
+            later |= self.hand_to_one(ctx, slot, owed)?;
         }
-        for node in nodes {
-            if let Some(state) = self.nodes.get_mut(&node) {
-                state.save(self.id, node, &mut ctx.tx.batch);
-            }
+        if later {
+            let at = ctx.now.mono.plus_ms(PATIENCE_MS);
+            self.rewrap_due = Some(self.rewrap_due.map_or(at, |due| due.min(at)));
+        }
+        let head = self.head;
+        if !places.is_empty()
+            && let Some(node) = self.nodes.get_mut(&head)
+        {
+            node.save(self.id, head, &mut ctx.tx.batch);
         }
         Ok(())
     }
 
-    /// Entries that some member lacks, in the order of transmission, with the node to seal them on; and
-    /// whether others will be due. A member that cannot follow to the newest node may lack a control key of
-    /// another branch, and with it the ops that were said there: that is handed to it where it stands.
-    fn owed(&mut self, ctx: &Ctx<'_>) -> (Vec<(EntryRef, NodeId)>, bool) {
+    /// Entries that some member lacks, in the order of transmission.
+    fn owed(&self, ctx: &Ctx<'_>) -> Round {
         let me = ctx.dev();
-        let members: Vec<(Dev, Slot)> = self
-            .membership
-            .members
-            .iter()
-            .filter(|(d, _)| **d != me)
-            .map(|(d, m)| (*d, m.slot))
-            .collect();
-        let mut owed = Vec::new();
-        let mut later = false;
-        for (dev, slot) in members {
-            let Some(head) = self.heads.get(&slot).map(|h| h.head.clone()) else {
+        let members = self.membership.members.iter().filter(|(d, _)| **d != me);
+        let mut round = Round::default();
+        for (dev, slot) in members.map(|(d, m)| (*d, m.slot)) {
+            let Some(head) = self.heads.get(&slot).map(|h| &h.head) else {
                 // it has not signed a head in this life: it has just joined, or is away
                 continue;
             };
-            let behind = head.node != self.head;
-            if behind && !self.is_clean(head.node) {
+            if head.node != self.head {
                 continue;
             }
             let lacking = self.entries.iter().filter(|(at, m)| {
                 m.verified
-                    && (m.kind == Kind::CtlKeys || !behind)
                     && m.node != NodeId::default()
                     && at.slot != slot
                     && !head.open.contains(at.slot, Log::Content, at.seq)
             });
-            let lacking: Vec<EntryRef> = lacking.map(|(at, _)| *at).collect();
-            for at in lacking {
-                match self.handed_when(ctx, (dev, slot), head.counter, at) {
-                    Some(due) if due <= ctx.now.mono => {
-                        owed.push((self.entries[&at].class, at, head.node, slot, head.counter))
-                    }
-                    Some(_) => later = true,
+            for (at, meta) in lacking {
+                let owed = (meta.class, *at, slot, head.counter);
+                match self.handed_when(ctx, (dev, slot), head.counter, *at) {
+                    Some(due) if due > ctx.now.mono => round.later = true,
+                    Some(_) if self.is_for_all(meta.node) => round.for_all.push(owed),
+                    Some(_) => round.for_one.entry(slot).or_default().push(owed),
                     None => {}
                 }
             }
         }
-        owed.sort();
-        for (_, at, _, slot, head) in owed.iter().take(BATCH) {
-            let times = self.handed.get(&(*slot, *at)).map_or(0, |h| h.times);
-            let (last, head) = (ctx.now.mono, *head);
-            self.handed.insert(
-                (*slot, *at),
-                HandedOn {
-                    last,
-                    times: times + 1,
-                    head,
-                },
-            );
-        }
-        let mut places: Vec<_> = owed.into_iter().map(|(_, at, node, ..)| (at, node)).collect();
-        places.dedup();
-        (places, later)
+        round.for_all.sort();
+        round.for_one.values_mut().for_each(|owed| owed.sort());
+        round
     }
 
-    /// When this device should hand the entry to the member; `None` if it is not entitled.
+    pub(super) fn mark_handed(&mut self, ctx: &Ctx<'_>, (_, at, slot, head): Owed) {
+        let times = self.handed.get(&(slot, at)).map_or(0, |h| h.times) + 1;
+        let last = ctx.now.mono;
+        self.handed.insert((slot, at), HandedOn { last, times, head });
+    }
+
+    /// When this device should hand the entry to the member; `None` if it is not entitled, or what was handed
+    /// to it alone has not been taken.
     fn handed_when(
         &self,
         ctx: &Ctx<'_>,
@@ -163,12 +169,10 @@ impl Thread {
         let meta = self.entries.get(&at)?;
         let roster = self.rosters.get(&meta.node);
         // entitled is the device, whatever its life; this life may still hold the message key
-        let could = roster.is_some_and(|r| r.contains_key(&dev));
+        let could = self.could_open(dev, meta.node);
         let may_still = roster.is_some_and(|r| r.get(&dev).copied() == self.incarnation_of(slot));
-        // a control key is nobody's history: each member of today may have all of them
-        let all =
-            meta.kind == Kind::CtlKeys || self.genesis.as_ref().is_some_and(|g| g.history == History::All);
-        if !(all || could && self.is_for_all(meta.node)) {
+        let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
+        if !(all || could) {
             return None;
         }
         let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
@@ -178,6 +182,11 @@ impl Thread {
             0
         };
         Some(match self.handed.get(&(slot, at)) {
+            Some(before)
+                if before.head >= head && !self.is_for_all(meta.node) && self.is_unread(ctx, slot) =>
+            {
+                return None;
+            }
             Some(before) => {
                 // no later head: it may be on its way, or the member cannot open this seal either
                 let patience = if before.head >= head { 2 } else { 0 };
@@ -189,20 +198,12 @@ impl Thread {
         })
     }
 
-    /// Everybody in the node's roster is a member today, and its keys are here.
-    fn is_clean(&self, node: NodeId) -> bool {
-        let members = &self.membership.members;
-        let is_member = |(dev, inc): (&Dev, &u32)| members.get(dev).is_some_and(|m| m.inc == *inc);
-        let clean = self.rosters.get(&node).is_some_and(|r| r.iter().all(is_member));
-        clean && self.holds(node)
-    }
-
-    fn rewrap_one(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, node: NodeId) -> Result<(), CommandError> {
+    fn rewrap_one(&mut self, ctx: &mut Ctx<'_>, at: EntryRef) -> Result<(), CommandError> {
         let row = ctx.get(&table::entry(self.id, at.slot, at.seq))?;
         let Some((meta, encoded)) = row.and_then(|r| read_entry_row(&r).ok()) else {
             return Ok(());
         };
-        let Some((proof, signed)) = self.proof_of(ctx, at) else {
+        let Some((proof, signed)) = self.proof_of(ctx, at, |node| self.is_for_all(node)) else {
             return Ok(());
         };
         let mut w = Writer::new();
@@ -216,7 +217,12 @@ impl Thread {
             false => meta.class,
         };
         self.made_rewraps.insert((super::REWRAP, at.slot, at.seq));
-        self.seal_entry(ctx, (node, None), (at, class, PF_REWRAP), &w.finish())
+        self.seal_entry(ctx, (self.head, None), (at, class, PF_REWRAP), &w.finish())
+    }
+
+    /// Whether the device, in any of its lives, was of those for whom an entry on `node` was sealed.
+    pub(super) fn could_open(&self, dev: Dev, node: NodeId) -> bool {
+        self.rosters.get(&node).is_some_and(|r| r.contains_key(&dev))
     }
 
     /// Whether an entry that was sealed on `node` may be handed to all members of today.

@@ -30,6 +30,8 @@ const HEAD_BYTES: usize = 2 + 5;
 const KEY_BYTES: usize = 4 + 32 + 16;
 /// What stands before a rewrap at most.
 const ITEM_BYTES: usize = 1 + 1 + 4 + 5 + 16 + 5;
+/// For all entries of one item, each as [`HandedEntry::room`] has it.
+pub(crate) const HANDED_ON_BYTES: usize = limits::DIRECT_BYTES - HEAD_BYTES;
 /// What stands before an unsealed entry at most.
 pub(super) const UNSEALED_BYTES: usize = 2 + 1 + 5;
 /// Everything before the body of an entry with the most cursors.
@@ -144,7 +146,7 @@ impl Content {
         HEAD_BYTES
             + match self {
                 Content::Keys(keys) => keys.keys.len() * KEY_BYTES,
-                Content::HandedOn(entries) => entries.iter().map(|e| ITEM_BYTES + e.rewrap.len()).sum(),
+                Content::HandedOn(entries) => entries.iter().map(HandedEntry::room).sum(),
                 Content::Unsealed(own) => UNSEALED_BYTES + own.entry.len(),
             }
     }
@@ -168,6 +170,11 @@ fn read_handed_on(r: &mut Reader<'_>) -> Result<Vec<HandedEntry>, Malformed> {
 }
 
 impl HandedEntry {
+    /// At least the bytes of its encoding.
+    pub(crate) fn room(&self) -> usize {
+        ITEM_BYTES + self.rewrap.len()
+    }
+
     fn write(&self, w: &mut Writer) {
         let flags = if self.disputed { DISPUTED } else { 0 };
         w.u8(self.class as u8).u8(flags).put(&self.slot.0);

@@ -1,0 +1,262 @@
+//! Entries for one member alone: who was meant gets them back, others neither see nor displace anything.
+
+use super::tests::{Org1, Table};
+use super::tests_hostile::data;
+use super::*;
+use crate::codec::Writer;
+use crate::directory::{Role, ThreadKind};
+use crate::entry::Entry;
+use crate::envelope::{Class, Envelope, Place};
+use crate::group::control::History;
+use crate::group::direct::{self, Content, HandedEntry, Recipient};
+use crate::group::mls::Suite;
+use crate::id::{NodeId, Slot};
+use crate::ranges::Log;
+use bytes::Bytes;
+
+/// Medic (founder), doctor, nurse, in a thread whose history begins with joining.
+fn three() -> (Table, usize, usize, usize, ThreadId) {
+    let org = Org1::new();
+    let mut table = Table::default();
+    let medic = table.seat(&org, 1, Part::Member, Some(Role::Paramedic));
+    let doctor = table.seat(&org, 2, Part::Member, Some(Role::Cardiologist));
+    let nurse = table.seat(&org, 4, Part::Member, Some(Role::Nurse));
+    let create = Command::CreateThread {
+        kind: ThreadKind::Patient,
+        history: History::FromJoining,
+        suite: Suite::Classical,
+        title: "7K2".into(),
+    };
+    let thread = table.command(medic, create).thread.unwrap();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.add(medic, nurse, thread, Role::Nurse);
+    link_all(&mut table, medic, doctor, nurse);
+    table.pass(20_000);
+    (table, medic, doctor, nurse, thread)
+}
+
+fn link_all(table: &mut Table, medic: usize, doctor: usize, nurse: usize) {
+    for (a, b) in [(medic, doctor), (medic, nurse), (doctor, nurse)] {
+        table.connect(a, b);
+    }
+}
+
+fn recipient(table: &Table, at: usize) -> Recipient {
+    use crate::directory::{DeviceCert, Signed};
+    let member = table.boxes[at].id.member.as_ref().unwrap();
+    Recipient::of(&DeviceCert::decode(&member.cert).unwrap())
+}
+
+/// A note, then a later joiner; then the doctor's store is lost and the doctor removed.
+fn lost_by_the_doctor() -> (Table, [usize; 4], ThreadId, EntryRef) {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let note = table.note(medic, thread, "before the student came");
+    table.pass(10_000);
+    assert!(table.text(doctor, thread, note).is_some());
+    let student = table.seat(&Org1::new(), 5, Part::Member, Some(Role::Nurse));
+    table.add(medic, student, thread, Role::Nurse);
+    table.connect(medic, student);
+    table.connect(nurse, student);
+    table.pass(10_000);
+    table.boxes[doctor].store = crate::store::Memory::new();
+    table.reopen(doctor);
+    let org = Org1::new();
+    let (root_card, cert) = (org.card, org.admin_cert);
+    table.command(doctor, Command::Trust { root_card, own: true });
+    table.command(doctor, Command::LearnAdmin { cert });
+    let person = Person([2; 8]);
+    table.command(doctor, Command::SignOn { person });
+    link_all(&mut table, medic, doctor, nurse);
+    table.pass(10_000);
+    let dev = table.dev(doctor);
+    table.command(medic, Command::Remove { thread, dev });
+    table.pass(10_000);
+    (table, [medic, doctor, nurse, student], thread, note)
+}
+
+/// Direct seals for a device that lie at another untaken.
+fn waiting_for(table: &Table, at: usize, whom: usize) -> usize {
+    let (b, inbox) = (&table.boxes[at], recipient(table, whom).inbox);
+    let bytes = |id| b.machine.mailbox.bytes(&b.store, inbox, id).unwrap().unwrap();
+    let items = b.machine.mailbox.items(inbox);
+    let payloads = items.map(|held| Envelope::decode(&bytes(held.id)).unwrap().payload);
+    payloads.filter(|payload| payload[0] == direct::TYPE).count()
+}
+
+#[test]
+fn a_member_that_lost_its_store_gets_back_what_a_later_joiner_may_not_read() {
+    let (mut table, [medic, doctor, nurse, student], thread, note) = lost_by_the_doctor();
+    table.add(medic, doctor, thread, Role::Cardiologist);
+    table.pass(60_000);
+    let said = Some("before the student came".to_owned());
+    assert_eq!(table.text(doctor, thread, note), said);
+    assert_eq!(table.text(student, thread, note), None);
+    let arrived = |e: &Event| matches!(e, Event::Arrived { entry, rewrapped: true, .. } if *entry == note);
+    assert!(table.boxes[doctor].events.iter().any(arrived));
+    // opened, and nothing that others could fetch
+    let state = table.thread(doctor, thread);
+    assert!(state.open.contains(note.slot, Log::Content, note.seq));
+    assert!(!state.have.contains(note.slot, Log::Content, note.seq));
+    table.reopen(doctor);
+    link_all(&mut table, medic, doctor, nurse);
+    table.pass(30_000);
+    assert_eq!(table.text(doctor, thread, note), said);
+    let state = table.thread(doctor, thread);
+    assert!(state.open.contains(note.slot, Log::Content, note.seq));
+    assert!(!state.have.contains(note.slot, Log::Content, note.seq));
+    let again = table.note(doctor, thread, "thank you");
+    table.pass(10_000);
+    for at in [medic, nurse, student] {
+        assert_eq!(table.text(at, thread, again).as_deref(), Some("thank you"));
+        assert_eq!(waiting_for(&table, at, doctor), 0);
+    }
+    let before = table.bytes;
+    table.pass(600_000);
+    assert!(table.bytes - before < 80_000, "{}", table.bytes - before);
+    assert_eq!(table.faults(), []);
+}
+
+#[test]
+fn nothing_is_sealed_for_a_device_that_is_no_member() {
+    let (mut table, [medic, doctor, nurse, student], thread, note) = lost_by_the_doctor();
+    table.tape = Some(vec![]);
+    table.pass(300_000);
+    table.cut(doctor);
+    table.pass(300_000);
+    assert_eq!(table.text(doctor, thread, note), None);
+    assert_eq!(
+        [medic, nurse, student].map(|at| waiting_for(&table, at, doctor)),
+        [0; 3]
+    );
+    let inbox = recipient(&table, doctor).inbox;
+    let tape = table.tape.take().unwrap();
+    let named = |bytes: &Bytes| {
+        bytes
+            .windows(10)
+            .any(|w| w[..8] == inbox.0 && w[8..] == [direct::TYPE, 1])
+    };
+    assert!(!tape.iter().any(|(to, bytes)| *to == doctor && named(bytes)));
+}
+
+/// An envelope with an entry that `by` claims to hand on to `to`, with a proof of nothing.
+fn false_item(
+    table: &mut Table,
+    (by, to): (usize, usize),
+    thread: ThreadId,
+    (slot, seq): (Slot, u32),
+    as_of: Option<Slot>,
+) -> Bytes {
+    let to = recipient(table, to);
+    table.hack(by, thread, |t, ctx| {
+        let (mine, _) = t.me(ctx.dev()).unwrap();
+        let mut entry = Entry::decode(&note_bytes(t, ctx)).unwrap();
+        entry.salt = [7; 16];
+        let mut w = Writer::new();
+        w.put(&[0; 32]).count(0).bytes(&[]).put(&entry.encode());
+        let handed = HandedEntry {
+            class: Class::Text,
+            disputed: false,
+            slot,
+            seq,
+            node: t.head,
+            rewrap: w.finish(),
+        };
+        let content = Content::HandedOn(vec![handed]);
+        let place = (t.id, as_of.unwrap_or(mine));
+        let payload = direct::seal(ctx.crypto, &content, place, &ctx.member.device, &to).unwrap();
+        let class = Class::Text;
+        Envelope {
+            class,
+            ttl: class.ttl(),
+            handle: to.inbox,
+            place: Place::Inbox,
+            payload,
+        }
+        .encode()
+    })
+}
+
+/// The bytes of some sealed note that is here.
+fn note_bytes(t: &Thread, ctx: &Ctx<'_>) -> Bytes {
+    let notes = t
+        .entries
+        .iter()
+        .filter(|(_, m)| m.kind == crate::entry::Kind::Note);
+    let mut sealed = notes.filter(|(_, m)| m.node != NodeId::default());
+    let (at, _) = sealed.next().unwrap();
+    let row = ctx
+        .get(&crate::store::table::entry(t.id, at.slot, at.seq))
+        .unwrap();
+    crate::thread::read_entry_row(&row.unwrap()).unwrap().1
+}
+
+#[test]
+fn a_false_item_displaces_nothing_and_is_never_shown() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let first = table.note(medic, thread, "first");
+    table.pass(10_000);
+    let (slot, seq) = (first.slot, first.seq);
+    let told = |table: &Table| table.boxes[doctor].events.len();
+    // at a place that is proven, in a slot that is not its maker's, at a place that nobody wrote at
+    let before = told(&table);
+    let displacing = false_item(&mut table, (nurse, doctor), thread, (slot, seq), None);
+    let foreign = false_item(&mut table, (nurse, doctor), thread, (slot, seq + 1), Some(slot));
+    for item in [displacing, foreign] {
+        table.feed(doctor, nurse, data(item));
+    }
+    assert_eq!(table.text(doctor, thread, first).as_deref(), Some("first"));
+    assert_eq!(table.thread(doctor, thread).unproven.len(), 0);
+    let ahead = false_item(&mut table, (nurse, doctor), thread, (slot, seq + 1), None);
+    table.feed(doctor, nurse, data(ahead));
+    let next = EntryRef { slot, seq: seq + 1 };
+    assert_eq!(table.thread(doctor, thread).unproven.len(), 1);
+    assert!(
+        !table
+            .thread(doctor, thread)
+            .open
+            .contains(slot, Log::Content, seq + 1)
+    );
+    let shown = |table: &Table| {
+        let b = &table.boxes[doctor];
+        b.machine.entry(&b.store, thread, next).unwrap().is_some()
+    };
+    assert!(!shown(&table));
+    assert_eq!(told(&table), before);
+    table.reopen(doctor);
+    assert!(!shown(&table));
+    link_all(&mut table, medic, doctor, nurse);
+    let second = table.note(medic, thread, "second");
+    table.pass(10_000);
+    assert_eq!(second, next);
+    assert_eq!(table.text(doctor, thread, second).as_deref(), Some("second"));
+    let state = table.thread(doctor, thread);
+    assert!(state.disputed.is_empty() && state.unproven.is_empty());
+    assert_eq!(table.faults(), []);
+}
+
+#[test]
+fn an_item_of_a_thread_that_is_not_here_yet_stays_where_it_lies() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let first = table.note(medic, thread, "first");
+    table.pass(10_000);
+    let student = table.seat(&Org1::new(), 5, Part::Member, Some(Role::Nurse));
+    table.connect(nurse, student);
+    let item = false_item(
+        &mut table,
+        (nurse, student),
+        thread,
+        (first.slot, first.seq + 1),
+        None,
+    );
+    let envelope = Envelope::decode(&item).unwrap();
+    table.hack(nurse, thread, |_, ctx| ctx.tx.inbox.push(envelope));
+    table.pass(60_000);
+    assert_eq!(waiting_for(&table, nurse, student), 1);
+    table.add(medic, student, thread, Role::Nurse);
+    table.connect(medic, student);
+    table.pass(120_000);
+    assert_eq!(waiting_for(&table, nurse, student), 0);
+    assert_eq!(table.thread(student, thread).unproven.len(), 1);
+    let _ = doctor;
+    assert_eq!(table.faults(), []);
+}
