@@ -91,7 +91,7 @@ impl Storm {
         };
         let waits = match (machine.view(thread), h.rebuilt_us) {
             (Some(view), Some(_)) => view.stopped == Some(Stopped::Restored),
-            (None, Some(us)) => !self.added_since(thread, host, us),
+            (None, Some(us)) => !self.added_since(thread, host, us) || self.welcome_is_lost(thread, host),
             (None, None) => self.welcome_is_lost(thread, host),
             (Some(_), None) => false,
         };

@@ -3,9 +3,9 @@
 //! [`missing`] names the first thing that has not, so that a run can wait until nothing is missing or
 //! its deadline passes. Nothing here weakens a rule because of what happened before, with four
 //! exceptions that follow from the protocol: what a restored store had lost before anybody had it stays
-//! lost; what a removed device never handed over stays with it; what it wrote after its last signed head
-//! cannot be proven to later joiners; and a joiner without the right to the history is owed only what was
-//! sealed for it.
+//! lost; what a removed device never handed over stays with it; what it wrote after the last signed head
+//! that reached a member can be proven neither to later joiners nor to who lost its store; and a joiner
+//! without the right to the history is owed only what was sealed for it.
 
 use super::{Change, Key, Said, Truth};
 use crate::net::HostId;
@@ -167,7 +167,25 @@ fn owed(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId, membe
     let dev = world.hosts[host].dev();
     let for_it = || Some(said.sealed.as_ref()?.surely.contains(&dev?));
     let all = history == History::All && author_stays(world, key, said, members);
-    host != said.author && (all || for_it() == Some(true))
+    let shown = || remembers(truth, world, key, said, host) || can_prove(world, key, said, members);
+    host != said.author && (all || for_it() == Some(true) && shown())
+}
+
+/// Its author signs for it, or some member holds a signed head that counts it and all entries up to there.
+fn can_prove(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
+    let prove = |host: &HostId| {
+        let machine = world.hosts[*host].machine.as_ref();
+        machine.is_some_and(|m| m.can_prove(key.0, entry_ref(key)))
+    };
+    author_stays(world, key, said, members) || members.iter().any(prove)
+}
+
+/// The device never lost its store, or the entry was said to the life that it has since.
+fn remembers(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
+    let (dev, rebuilt_us) = (world.hosts[host].dev(), world.hosts[host].rebuilt_us);
+    let changes = truth.threads[&key.0].changes.iter();
+    let added = changes.filter(|c| Some(c.dev) == dev && c.added).map(|c| c.at_us);
+    rebuilt_us.is_none() || added.max().is_none_or(|at_us| said.at_us > at_us)
 }
 
 /// The author's word about a member for which it was sealed.

@@ -284,6 +284,11 @@ impl Machine {
         t.blobs.0.get(&(*object, layer)).map(|c| (c.held(), c.total))
     }
 
+    /// Whether this device could show to a member that lacks the entry that it is its author's.
+    pub fn can_prove(&self, thread: ThreadId, at: EntryRef) -> bool {
+        self.threads.get(&thread).is_some_and(|t| t.can_prove(at))
+    }
+
     /// What is shown for each recipient of an own entry.
     pub fn delivery(&self, thread: ThreadId, at: EntryRef) -> Vec<(Dev, State, Vec<Mark>)> {
         let Some(tracker) = self.threads.get(&thread).and_then(|t| t.trackers.get(&at)) else {

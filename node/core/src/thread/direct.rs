@@ -112,8 +112,8 @@ impl Thread {
         }))
     }
 
-    /// Takes an item of a direct seal. `false`: its maker, or an author or a node in it, is not known yet, so it
-    /// is to come again.
+    /// Takes an item of a direct seal. `false`: its maker, or an author or a node in it, is not known yet, so
+    /// it is to come again.
     pub(crate) fn absorb_direct(&mut self, ctx: &mut Ctx<'_>, claim: &Claim) -> bool {
         let Some(maker) = self.slots.get(&claim.slot()) else {
             return false;

@@ -191,6 +191,16 @@ impl Thread {
         Some((proof, signed))
     }
 
+    /// Whether a member that lacks the entry can be shown that it is its author's: a signed head counts it,
+    /// and everything up to that head is here.
+    pub(crate) fn can_prove(&self, at: EntryRef) -> bool {
+        let newest = self.heads.get(&at.slot).map(|h| h.head.seq);
+        let reached = self.reached.get(&at.slot).map(|(seq, _)| *seq);
+        let here = |seq| self.proven(EntryRef { slot: at.slot, seq }).is_some();
+        let mut heads = newest.into_iter().chain(reached);
+        heads.any(|to| to >= at.seq && (at.seq..=to).all(here))
+    }
+
     /// A newer head is about to take the place of this slot's: if it is out of reach, the one that was
     /// reached stays, so that what was proven once can be proven to others.
     pub(super) fn keep_reached(&mut self, ctx: &mut Ctx<'_>, slot: Slot, newer: Seq) {
