@@ -47,7 +47,7 @@ impl Weather {
             hostile: on(60),
             losses: on(60),
             thin: on(15),
-            full_history: on(85),
+            full_history: on(60),
             fail_permille: if on(25) { 3 } else { 0 },
             disk_delay_us_max: if on(30) { 1_500_000 } else { 5_000 },
             relays: if on(25) { 2 } else { 1 },
