@@ -3,14 +3,17 @@
 use super::tests::{Org1, Table};
 use super::tests_hostile::data;
 use super::*;
+use crate::clinical::{CtlKey, CtlKeys};
 use crate::codec::Writer;
+use crate::crypto::Secret;
 use crate::directory::{Role, ThreadKind};
 use crate::entry::Entry;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::control::History;
 use crate::group::direct::{self, Content, HandedEntry, Recipient};
+use crate::group::keys::ControlKey;
 use crate::group::mls::Suite;
-use crate::id::{NodeId, Slot};
+use crate::id::{NodeId, OpId, Slot};
 use crate::ranges::Log;
 use bytes::Bytes;
 
@@ -259,4 +262,79 @@ fn an_item_of_a_thread_that_is_not_here_yet_stays_where_it_lies() {
     assert_eq!(table.thread(student, thread).unproven.len(), 1);
     let _ = doctor;
     assert_eq!(table.faults(), []);
+}
+
+/// Medic and doctor removed the nurse. The doctor does not hold the key of that commit, and so cannot sign a head
+/// on its node: the newest that the medic knows is older.
+fn lost_a_key() -> (Table, [usize; 3], ThreadId, OpId) {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let dev = table.dev(nurse);
+    table.command(medic, Command::Remove { thread, dev });
+    table.pass(10_000);
+    let commits = table.thread(doctor, thread).commits.values();
+    let rotating: Vec<OpId> = commits
+        .filter(|c| !c.header.removes.is_empty())
+        .map(|c| c.op)
+        .collect();
+    let [made_by] = rotating[..] else {
+        panic!("one removal")
+    };
+    let slot = table.thread(doctor, thread).me(table.dev(doctor)).unwrap().0;
+    let kid = table.hack(doctor, thread, |t, ctx| {
+        let handle = t.makers.remove(&made_by).unwrap();
+        let key = t.ring.by_handle(handle).unwrap();
+        let (kid, ck) = (key.kid(), key.secret().clone());
+        assert!(t.ring.forget(&ck));
+        t.settle(ctx);
+        kid
+    });
+    table.hack(medic, thread, |t, ctx| {
+        let head = &mut t.heads.get_mut(&slot).unwrap().head;
+        head.kids.retain(|listed| *listed != kid);
+        t.rewrap_due = Some(ctx.now.mono);
+    });
+    (table, [medic, doctor, nurse], thread, made_by)
+}
+
+#[test]
+fn a_control_key_that_a_member_does_not_list_is_told_to_it_alone() {
+    let (mut table, [medic, doctor, nurse], thread, made_by) = lost_a_key();
+    // the commit that removed the nurse is not on the doctor's path: what it says is under the key before
+    let lists = |t: &Thread| t.makers.contains_key(&made_by);
+    assert!(!lists(table.thread(doctor, thread)));
+    table.pass(120_000);
+    assert!(lists(table.thread(doctor, thread)));
+    assert_eq!(waiting_for(&table, medic, doctor), 0);
+    let note = table.note(medic, thread, "goes on");
+    let back = table.note(doctor, thread, "yes");
+    table.pass(60_000);
+    assert_eq!(table.text(doctor, thread, note).as_deref(), Some("goes on"));
+    assert_eq!(table.text(medic, thread, back).as_deref(), Some("yes"));
+    assert_eq!(table.text(nurse, thread, note), None);
+    assert!(!lists(table.thread(nurse, thread)), "she was removed");
+    assert_eq!(waiting_for(&table, medic, nurse), 0);
+}
+
+#[test]
+fn a_told_key_counts_only_if_its_commit_is_here_and_names_it() {
+    let (mut table, [medic, doctor, _], thread, made_by) = lost_a_key();
+    table.cut(doctor);
+    let keys = |made_by, ck: [u8; 32]| {
+        let ck = Secret(ck);
+        let kid = ControlKey::new(ck.clone()).kid();
+        let keys = vec![CtlKey { kid, ck, made_by }];
+        CtlKeys { keys }
+    };
+    let genesis = table.thread(doctor, thread).genesis_op;
+    let author = table.dev(medic);
+    let before = table.thread(doctor, thread).ring.kids();
+    let tell = |table: &mut Table, keys| table.hack(doctor, thread, |t, ctx| t.keys_told(ctx, author, keys));
+    assert!(
+        tell(&mut table, keys(made_by, [1; 32])),
+        "taken, and not believed"
+    );
+    assert!(tell(&mut table, keys(genesis, [2; 32])), "is held already");
+    assert!(!tell(&mut table, keys(OpId([3; 16]), [3; 32])), "comes again");
+    assert_eq!(table.thread(doctor, thread).ring.kids(), before);
+    assert!(!table.thread(doctor, thread).makers.contains_key(&made_by));
 }

@@ -147,7 +147,7 @@ impl Thread {
 
     /// Control keys of a direct seal. Returns whether the commits that made them are all here; what the others
     /// make is not kept.
-    pub(super) fn keys_told(&mut self, ctx: &mut Ctx<'_>, author: Dev, keys: CtlKeys) -> bool {
+    pub(crate) fn keys_told(&mut self, ctx: &mut Ctx<'_>, author: Dev, keys: CtlKeys) -> bool {
         let by_founder = self.founder() == Some(author);
         let all = keys.keys.len();
         let mut known = keys.keys;
