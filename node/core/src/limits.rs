@@ -158,6 +158,8 @@ pub const COVER_BYTES: usize = 4096;
 
 /// Largest content of a direct seal, in clear. The longest entry fits with its longest proof.
 pub const DIRECT_BYTES: usize = ENVELOPE_BYTES - 256;
+/// Alarms of one device that are told directly and not sealed yet.
+pub const DIRECT_ALARMS: usize = 16;
 /// Most entries handed on in one direct seal.
 pub const ENTRIES_PER_DIRECT: usize = 64;
 

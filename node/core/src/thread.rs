@@ -177,6 +177,8 @@ pub(crate) struct Thread {
     /// By slot. They count for nothing but the question whether this store forgot something.
     pub(crate) ahead: BTreeMap<Slot, Ahead>,
     pub(crate) unsealed: BTreeSet<(Class, Seq)>,
+    /// Those of them that members were told directly.
+    pub(crate) told_alarms: BTreeSet<Seq>,
     pub(crate) trackers: BTreeMap<EntryRef, Tracker>,
     /// Own entries that nobody took yet.
     pub(crate) waiting: waiting::Waiting,
@@ -249,6 +251,7 @@ impl Thread {
             parked: parked::Parked::default(),
             ahead: BTreeMap::new(),
             unsealed: BTreeSet::new(),
+            told_alarms: BTreeSet::new(),
             trackers: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
             recalls: BTreeMap::new(),

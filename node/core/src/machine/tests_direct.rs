@@ -3,17 +3,21 @@
 use super::tests::{Org1, Table};
 use super::tests_hostile::data;
 use super::*;
-use crate::clinical::{CtlKey, CtlKeys};
+use crate::clinical::{CtlKey, CtlKeys, Emergency};
 use crate::codec::Writer;
 use crate::crypto::Secret;
+use crate::delivery::State;
 use crate::directory::{Role, ThreadKind};
 use crate::entry::Entry;
 use crate::envelope::{Class, Envelope, Place};
-use crate::group::control::History;
-use crate::group::direct::{self, Content, HandedEntry, Recipient};
+use crate::group::control::{Act, History, Why};
+use crate::group::direct::{self, Content, HandedEntry, Recipient, Unsealed};
 use crate::group::keys::ControlKey;
 use crate::group::mls::Suite;
 use crate::id::{NodeId, OpId, Slot};
+use crate::limits;
+use crate::machine::command::Outgoing;
+use crate::machine::event::Stopped;
 use crate::ranges::Log;
 use bytes::Bytes;
 
@@ -337,4 +341,168 @@ fn a_told_key_counts_only_if_its_commit_is_here_and_names_it() {
     assert!(!tell(&mut table, keys(OpId([3; 16]), [3; 32])), "comes again");
     assert_eq!(table.thread(doctor, thread).ring.kids(), before);
     assert!(!table.thread(doctor, thread).makers.contains_key(&made_by));
+}
+
+/// Medic, nurse, surgeon in touch and waiting for keys: the doctor said that the nurse is removed, and went.
+fn waiting_for_keys() -> (Table, [usize; 4], ThreadId) {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    let surgeon = table.seat(&Org1::new(), 9, Part::Member, Some(Role::Cardiologist));
+    table.add(medic, surgeon, thread, Role::Cardiologist);
+    table.connect(medic, surgeon);
+    table.pass(20_000);
+    for at in [medic, nurse] {
+        table.note(at, thread, "earlier");
+    }
+    table.pass(10_000);
+    let dev = table.dev(nurse);
+    table.hack(doctor, thread, |t, ctx| {
+        let inc = t.membership.members[&dev].inc;
+        let (why, as_of) = (Why::Unsaid, t.vote);
+        t.put_op(ctx, Act::Remove { dev, inc, why, as_of }).unwrap();
+    });
+    table.cut(doctor);
+    let view = table.boxes[medic].machine.view(thread).unwrap();
+    assert_eq!(view.stopped, Some(Stopped::WaitingForKeys));
+    (table, [medic, doctor, nurse, surgeon], thread)
+}
+
+fn alert(table: &mut Table, at: usize, thread: ThreadId) -> EntryRef {
+    let what = Outgoing::Alert {
+        what: Emergency::Stemi,
+        role: Role::Cardiologist,
+        text: "inferior STEMI, 20 min".into(),
+        about: None,
+    };
+    let class = Class::Alarm;
+    let sent = table.command(at, Command::Send { thread, class, what });
+    sent.entry.unwrap()
+}
+
+fn arrivals(table: &Table, at: usize, entry: EntryRef) -> usize {
+    let is_it = |e: &&Event| matches!(e, Event::Arrived { entry: e, .. } if *e == entry);
+    table.boxes[at].events.iter().filter(is_it).count()
+}
+
+fn has(table: &Table, at: usize, thread: ThreadId, entry: EntryRef) -> bool {
+    let b = &table.boxes[at];
+    b.machine.entry(&b.store, thread, entry).unwrap().is_some()
+}
+
+#[test]
+fn an_alarm_does_not_wait_for_keys() {
+    for restart in [false, true] {
+        let (mut table, [medic, doctor, nurse, surgeon], thread) = waiting_for_keys();
+        let alarm = alert(&mut table, medic, thread);
+        table.pass(1_000);
+        assert!(table.thread(medic, thread).entries[&alarm].node == NodeId::default());
+        assert!(has(&table, surgeon, thread, alarm), "at once");
+        assert_eq!(arrivals(&table, surgeon, alarm), 1);
+        assert_eq!(waiting_for(&table, medic, doctor), 1, "for when it is back");
+        if restart {
+            for at in [medic, surgeon] {
+                table.cut(at);
+                table.reopen(at);
+            }
+            assert!(has(&table, surgeon, thread, alarm));
+            assert_eq!(table.thread(medic, thread).told_alarms.len(), 1);
+            table.connect(medic, surgeon);
+            table.connect(medic, nurse);
+            table.pass(1_000);
+            assert_eq!(waiting_for(&table, medic, surgeon), 0, "told once");
+        }
+        table.connect(doctor, medic);
+        table.pass(60_000);
+        let node = table.thread(medic, thread).entries[&alarm].node;
+        for at in [doctor, surgeon] {
+            assert_eq!(
+                table.thread(at, thread).entries[&alarm].node,
+                node,
+                "sealed since"
+            );
+            assert_eq!(
+                table.state(medic, thread, alarm, at),
+                Some(State::Delivered(None))
+            );
+            assert_eq!(arrivals(&table, at, alarm), 1, "shown once, at {at}");
+        }
+        assert!(table.thread(medic, thread).told_alarms.is_empty());
+        assert!(!has(&table, nurse, thread, alarm));
+        assert_eq!(waiting_for(&table, medic, nurse), 0);
+        assert_eq!(table.faults(), []);
+    }
+}
+
+#[test]
+fn other_things_wait_for_keys_and_alarms_of_strangers_are_not_shown() {
+    let (mut table, [medic, doctor, nurse, surgeon], thread) = waiting_for_keys();
+    let note = table.note(medic, thread, "no hurry");
+    table.pass(1_000);
+    assert!(!has(&table, surgeon, thread, note));
+    // the nurse was removed; the surgeon knows
+    let to = recipient(&table, surgeon);
+    let told = |table: &mut Table, by: usize, class: Class, seq: u32| {
+        table.hack(by, thread, |t, ctx| {
+            let entry = note_bytes(t, ctx);
+            let content = Content::Unsealed(Unsealed { class, seq, entry });
+            let (mine, inc) = t.me(ctx.dev()).unwrap_or((*t.own_slots.first().unwrap(), 1));
+            assert_eq!(inc, 1);
+            let place = (t.id, mine);
+            let payload = direct::seal(ctx.crypto, &content, place, &ctx.member.device, &to).unwrap();
+            ctx.tx.inbox.push(Envelope {
+                class,
+                ttl: class.ttl(),
+                handle: to.inbox,
+                place: Place::Inbox,
+                payload,
+            });
+            EntryRef { slot: mine, seq }
+        })
+    };
+    table.connect(nurse, surgeon);
+    let hers = told(&mut table, nurse, Class::Alarm, 7);
+    let late = told(&mut table, medic, Class::Text, 70);
+    table.pass(1_000);
+    assert!(!has(&table, surgeon, thread, hers));
+    assert!(!has(&table, surgeon, thread, late), "not an alarm");
+    // a member floods
+    for seq in 100..100 + 2 * limits::DIRECT_ALARMS as u32 {
+        told(&mut table, medic, Class::Alarm, seq);
+    }
+    table.pass(1_000);
+    let state = table.thread(surgeon, thread);
+    let kept = state.entries.values().filter(|m| m.node == NodeId::default());
+    assert_eq!(kept.count(), limits::DIRECT_ALARMS);
+    let _ = doctor;
+}
+
+#[test]
+fn what_an_author_seals_takes_the_place_of_what_it_told() {
+    let (mut table, [medic, _, _, surgeon], thread) = waiting_for_keys();
+    let to = recipient(&table, surgeon);
+    let next = table.hack(medic, thread, |t, ctx| {
+        let (mine, _) = t.me(ctx.dev()).unwrap();
+        let seq = t.open.get(mine, Log::Content).map_or(0, |r| r.max()) + 1;
+        let entry = note_bytes(t, ctx);
+        let class = Class::Alarm;
+        let content = Content::Unsealed(Unsealed { class, seq, entry });
+        let payload = direct::seal(ctx.crypto, &content, (t.id, mine), &ctx.member.device, &to).unwrap();
+        ctx.tx.inbox.push(Envelope {
+            class,
+            ttl: class.ttl(),
+            handle: to.inbox,
+            place: Place::Inbox,
+            payload,
+        });
+        EntryRef { slot: mine, seq }
+    });
+    table.pass(1_000);
+    assert!(has(&table, surgeon, thread, next));
+    let note = table.note(medic, thread, "something else");
+    assert_eq!(note, next);
+    table.pass(60_000);
+    assert_eq!(
+        table.text(surgeon, thread, note).as_deref(),
+        Some("something else")
+    );
+    assert!(table.thread(surgeon, thread).disputed.contains(&next.slot));
 }

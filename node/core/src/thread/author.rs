@@ -311,8 +311,11 @@ impl Thread {
 
     /// MLS-seals what waits, most urgent first. Returns whether anything was sealed.
     pub(crate) fn seal_waiting(&mut self, ctx: &mut Ctx<'_>) -> Result<bool, CommandError> {
-        if self.unsealed.is_empty() || self.gate(ctx).is_err() {
+        if self.unsealed.is_empty() {
             return Ok(false);
+        }
+        if let Err(stopped) = self.gate(ctx) {
+            return self.tell_alarms(ctx, stopped).map(|()| false);
         }
         let Some((slot, _)) = self.me(ctx.dev()) else {
             return Ok(false);
@@ -341,6 +344,7 @@ impl Thread {
         if let Some((_, encoded)) = row.and_then(|r| super::content::read_entry_row(&r).ok()) {
             self.seal_entry(ctx, (self.head, None), (at, class, 0), &encoded)?;
             ctx.batch().delete(table::unsealed(self.id, at.seq));
+            self.told_alarms.remove(&at.seq);
         }
         Ok(())
     }

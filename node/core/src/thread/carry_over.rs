@@ -87,6 +87,7 @@ impl Thread {
         ctx.batch().delete(table::entry(self.id, at.slot, at.seq));
         ctx.batch().delete(table::unsealed(self.id, at.seq));
         self.unsealed.retain(|(_, seq)| *seq != at.seq);
+        self.told_alarms.remove(&at.seq);
         self.entries.remove(&at);
         self.trackers.remove(&at);
         self.waiting.forget(at);

@@ -307,6 +307,9 @@ impl Thread {
         encoded: Bytes,
         (envelope, bytes): (&Envelope, &Bytes),
     ) -> Absorbed {
+        if self.is_only_told(at.slot, &old) {
+            return self.sealed_after_told(ctx, at, (old, new), &encoded, (envelope, bytes));
+        }
         if old.hash == new.hash {
             if !self.has_envelope(at) && (old.verified || new.verified) {
                 // it came by a direct seal: from here on this device can hand it on like others
@@ -356,6 +359,52 @@ impl Thread {
         }
         self.equivocation(ctx, at.slot, at.seq, bytes);
         Absorbed::Useless
+    }
+
+    /// What stands in its author's log at the place of an alarm that the author told before.
+    fn sealed_after_told(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        at: EntryRef,
+        (old, new): (EntryMeta, EntryMeta),
+        encoded: &Bytes,
+        (envelope, bytes): (&Envelope, &Bytes),
+    ) -> Absorbed {
+        let rewrap = new.rewrapped;
+        if old.hash == new.hash {
+            self.keep_envelope(ctx, envelope, at, rewrap, bytes);
+            self.sealed_since(ctx, at, new, encoded);
+            return Absorbed::New;
+        }
+        if !new.verified && !self.would_prove(at, &new) {
+            return Absorbed::Useless;
+        }
+        self.equivocation(ctx, at.slot, at.seq, bytes);
+        self.keep_envelope(ctx, envelope, at, rewrap, bytes);
+        self.keep_entry(ctx, at, new, encoded);
+        Absorbed::New
+    }
+
+    /// An alarm that its author told was sealed since: shown and signed for already, it is from here on an
+    /// entry like others.
+    pub(super) fn sealed_since(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        at: EntryRef,
+        sealed: EntryMeta,
+        encoded: &Bytes,
+    ) {
+        let meta = EntryMeta {
+            verified: true,
+            proof: None,
+            ..sealed
+        };
+        let key = table::entry(self.id, at.slot, at.seq);
+        ctx.batch().put(key, entry_row(&meta, encoded));
+        self.entries.insert(at, meta);
+        self.anchor(ctx, at.slot);
+        self.advance_chain(ctx, at.slot);
+        self.verify_rewraps(ctx, at.slot);
     }
 
     /// Keeps the second object and tells of both. Once per slot: one is proof enough, and its author

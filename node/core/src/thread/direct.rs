@@ -1,5 +1,11 @@
-//! Entries for one member alone, by a direct seal to its inbox ([`group::direct`](crate::group::direct)):
-//! what it is owed and others in the newest node's roster may not read.
+//! What goes to one member alone, by a direct seal to its inbox ([`group::direct`](crate::group::direct)):
+//! entries that it is owed and others in the newest node's roster may not read, and own alarms for which
+//! this device holds no clean node.
+//!
+//! An alarm waits for nothing. While the gate is shut for want of keys it goes to each member that it asks, and
+//! is sealed in its log on the next clean node. Who gets it shows it at once and signs for it. It counts as
+//! authentic, since its author signed the item, and as not sealed yet: it gives way to what the author seals
+//! at its place.
 //!
 //! An item holds rewraps of one class, proofs and all. The recipient stores the entries like those of
 //! rewraps, unproven until the chain reaches a signed head of their author. It holds no envelope of
@@ -7,18 +13,22 @@
 //! besides is nobody's word but the maker's: the node decides only to whom the recipient hands the entry
 //! on, and a maker that lies there could tell everybody himself.
 
-use super::Thread;
 use super::content::{meta_of, read_entry_row};
 use super::proof::Proof;
 use super::rewrap::Owed;
+use super::{EntryMeta, Thread};
+use crate::clinical::Body;
 use crate::codec::Writer;
+use crate::entry::Entry;
 use crate::envelope::{Class, Envelope, Place};
-use crate::group::direct::{self, Claim, Content, HandedEntry, Recipient};
-use crate::id::{Dev, Slot};
+use crate::group::direct::{self, Claim, Content, HandedEntry, Recipient, Unsealed};
+use crate::id::{Dev, NodeId, Seq, Slot};
 use crate::limits;
 use crate::machine::command::{CommandError, EntryRef};
 use crate::machine::ctx::Ctx;
+use crate::machine::event::Stopped;
 use crate::store::table;
+use bytes::Bytes;
 
 impl Thread {
     /// An own item for the inbox of the author behind this slot lies here untaken.
@@ -135,7 +145,10 @@ impl Thread {
                 let maker = maker.dev;
                 return self.keys_told(ctx, maker, keys);
             }
-            Content::Unsealed(_) => return true,
+            Content::Unsealed(own) => {
+                self.absorb_alarm(ctx, claim.slot(), &own);
+                return true;
+            }
         };
         let (mut known, mut new) = (true, false);
         for entry in entries {
@@ -149,6 +162,74 @@ impl Thread {
             self.settle(ctx);
         }
         known
+    }
+
+    /// Alarms that no node can carry now, each once to the members that it asks.
+    pub(super) fn tell_alarms(&mut self, ctx: &mut Ctx<'_>, stopped: Stopped) -> Result<(), CommandError> {
+        let Some((mine, _)) = self.me(ctx.dev()) else {
+            return Ok(());
+        };
+        if !matches!(stopped, Stopped::WaitingForKeys | Stopped::Incomplete) {
+            return Ok(());
+        }
+        let alarms = self.unsealed.iter().filter(|(class, _)| *class == Class::Alarm);
+        let new = alarms.filter(|(_, seq)| !self.told_alarms.contains(seq));
+        let room = limits::DIRECT_ALARMS.saturating_sub(self.told_alarms.len());
+        let new: Vec<Seq> = new.map(|(_, seq)| *seq).take(room).collect();
+        for seq in new {
+            let row = ctx.get(&table::entry(self.id, mine, seq))?;
+            let Some((meta, entry)) = row.and_then(|r| read_entry_row(&r).ok()) else {
+                continue;
+            };
+            let class = meta.class;
+            for slot in self.asked_by(ctx, &entry) {
+                let entry = entry.clone();
+                let content = Content::Unsealed(Unsealed { class, seq, entry });
+                self.seal_for_one(ctx, slot, class, &content);
+            }
+            self.told_alarms.insert(seq);
+            let row = vec![class as u8, super::load::TOLD];
+            ctx.batch().put(table::unsealed(self.id, seq), row);
+        }
+        Ok(())
+    }
+
+    /// Members whom an alarm asks: those with its role, all if nobody has it. Never one whose key is revoked.
+    fn asked_by(&self, ctx: &Ctx<'_>, encoded: &Bytes) -> Vec<Slot> {
+        let body = Entry::decode(encoded).map(|entry| Body::decode(entry.kind, &entry.body));
+        let role = match body {
+            Ok(Ok(Body::Alert(alert))) => alert.role,
+            _ => 0,
+        };
+        let others = self.membership.members.iter();
+        let others = others.filter(|(dev, _)| **dev != ctx.dev() && !self.is_revoked(ctx, **dev));
+        let all: Vec<Slot> = others.map(|(_, member)| member.slot).collect();
+        let has_role = |slot: &Slot| self.slots.get(slot).is_some_and(|a| a.cert.roles.0 & role != 0);
+        let asked: Vec<Slot> = all.iter().copied().filter(has_role).collect();
+        if asked.is_empty() { all } else { asked }
+    }
+
+    /// Stores an alarm that its author told this device before it could be sealed.
+    fn absorb_alarm(&mut self, ctx: &mut Ctx<'_>, slot: Slot, told: &Unsealed) {
+        let at = EntryRef { slot, seq: told.seq };
+        let of_author = self
+            .entries
+            .range(EntryRef { slot, seq: 0 }..=EntryRef { slot, seq: Seq::MAX });
+        let waiting = of_author
+            .filter(|(_, meta)| meta.node == NodeId::default())
+            .count();
+        let is_new = !self.entries.contains_key(&at) && !self.is_own(slot);
+        if !is_new || told.class != Class::Alarm || waiting >= limits::DIRECT_ALARMS {
+            return;
+        }
+        let meta = meta_of(&told.entry, told.class, NodeId::default(), ctx.now.wall.0);
+        self.keep_entry(ctx, at, meta, &told.entry);
+        self.settle(ctx);
+    }
+
+    /// An entry of somebody else that its author told this device and that is not here as it was sealed.
+    pub(super) fn is_only_told(&self, slot: Slot, meta: &EntryMeta) -> bool {
+        meta.node == NodeId::default() && !self.is_own(slot)
     }
 
     /// Stores an entry that was handed to this device alone. Returns whether it did.
@@ -173,6 +254,12 @@ impl Thread {
         match self.entries.get(&at) {
             None if self.unproven_of(at.slot).count() >= limits::UNPROVEN_PER_SLOT => return false,
             None => {}
+            Some(old) if self.is_only_told(at.slot, old) => {
+                if old.hash == meta.hash && self.would_prove(at, &meta) {
+                    self.sealed_since(ctx, at, meta, &encoded);
+                }
+                return false;
+            }
             Some(old) if old.verified || self.is_unsealed_own(at.slot, old.node) => return false,
             Some(old) => {
                 // one of two that hand it on may lie, or lack a hash: the one that is proven stays

@@ -23,6 +23,8 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 
 const ROW_VERSION: u8 = 1;
+/// Second byte in the row of an unsealed entry, after its class: members were told it directly.
+pub(super) const TOLD: u8 = 1;
 
 /// The row of keys, decoded.
 struct Keys {
@@ -308,6 +310,9 @@ impl Thread {
                 return Err(ReadError("row of an unsealed entry".into()));
             };
             self.unsealed.insert((class, seq));
+            if row.get(1) == Some(&TOLD) {
+                self.told_alarms.insert(seq);
+            }
         }
         Ok(())
     }
