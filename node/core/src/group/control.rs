@@ -21,7 +21,7 @@ mod op;
 pub use commit::{Commit, MadeBy};
 pub use genesis::{Genesis, History};
 pub use head::Head;
-pub use op::{Act, Op, Why};
+pub use op::{Act, Op, Past, Why};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::crypto::{self, Domain, KeyPair, SIG_BYTES};

@@ -1,6 +1,6 @@
 //! Devices and a thread for tests of this module.
 
-use super::control::{Act, Genesis, History, Object, Op, Verified, sign};
+use super::control::{Act, Genesis, History, Object, Op, Past, Verified, sign};
 use crate::crypto::KeyPair;
 use crate::directory::{DeviceCert, Name, Role, Roles, Signed, ThreadKind, Window};
 use crate::id::{Dev, Incarnation, Key8, NodeId, Org, Person, Slot, ThreadId};
@@ -105,15 +105,11 @@ pub(crate) fn op(
     author: &Device,
     inc: Incarnation,
     counter: u32,
-    cursors: Vec<(Slot, u32)>,
+    past: Past,
     act: Act,
 ) -> Verified {
     let slot = author.slot(thread, inc);
-    let op = Op {
-        counter,
-        act,
-        cursors,
-    };
+    let op = Op { counter, act, past };
     let bytes = sign(&Object::Op(op), thread, slot, &author.keys).unwrap();
     Verified::open(&bytes, thread, slot, &author.keys.public()).unwrap()
 }

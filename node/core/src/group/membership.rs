@@ -1,14 +1,17 @@
 //! Who is a member: a pure function of the set of ops (PROTOCOL section 3, M). Equal sets of ops and
 //! key packages give equal results, in whatever order they came.
 //!
-//! * An op is **judged** once every op that its cursors name, and its author's op before it, is judged;
-//!   an Add also needs its key package. Until then it is *parked*. Causal past is transitive.
-//! * A judged op **counts** iff its author was a member in its causal past, the role table allows
-//!   it and its incarnation fits; else it is *void* for ever. That it counts never changes.
+//! * An op is **judged** once every op that it names is judged; an Add also needs its key package. Until
+//!   then it is *parked*. Causal past is transitive.
+//! * A judged op **counts** iff its author's op before it is in its past, its author was a member in
+//!   its causal past, the role table allows it and its incarnation fits; else it is *void* for ever.
+//!   That it counts never changes, whatever is said later: ops are named by id.
 //! * Of counting Removes some are **valid**: of concurrent ones, in the order (tier, slot), one is not
 //!   if an earlier valid one removes its author unseen. Remove wins over a concurrent Add of
 //!   the same incarnation. Nobody left: the last self-removal in that order is not valid.
-//! * Two ops at one counter of one slot are both judged; [`Membership::equivocal`] names them.
+//! * Two ops at one counter of one slot are both judged, each for itself like ops of two authors, and in the
+//!   past only of those that name it; [`Membership::equivocal`] names them. (Ops of an earlier version
+//!   name numbers: they see all ops at a number that is judged before them.)
 //! * Rejoin, Bad and Erase count or not like the others and have no effect here.
 //!
 //! Not here: trust in certificates (the caller's `keys`), custody after a handover, the end of a
@@ -16,7 +19,7 @@
 
 mod judge;
 
-use super::control::{Act, Genesis, Object, Op, Verified};
+use super::control::{Act, Genesis, Object, Op, Past, Verified};
 use crate::directory::{DeviceCert, Role};
 use crate::id::{Dev, Incarnation, OpId, Slot, ThreadId};
 use crate::limits;
@@ -72,18 +75,27 @@ pub struct Membership {
     pub void: BTreeSet<OpId>,
     /// Ops that wait.
     pub parked: BTreeSet<OpId>,
-    /// Places that parked ops wait for and where no op is here.
-    pub missing: BTreeSet<(Slot, u32)>,
+    /// Ops that parked ops wait for and that are not here.
+    pub missing: BTreeSet<OpId>,
     /// Key packages that parked Adds wait for.
     pub missing_key_packages: BTreeSet<[u8; 32]>,
     /// Places with more than one op: evidence against the slot's device.
     pub equivocal: BTreeMap<(Slot, u32), BTreeSet<OpId>>,
     removed: BTreeMap<Dev, Incarnation>,
-    frontier: BTreeMap<Slot, (u32, Clock)>,
+    /// Judged ops that are in no other's past.
+    newest: BTreeSet<OpId>,
+    /// Highest counter of each slot, with the lowest id there.
+    last: BTreeMap<Slot, (u32, OpId)>,
 }
 
-/// For each slot the highest op counter in a causal past.
-type Clock = BTreeMap<Slot, u32>;
+/// A causal past.
+#[derive(Clone, Debug, Default)]
+struct Clock {
+    /// For each slot the highest counter.
+    upto: BTreeMap<Slot, u32>,
+    /// Of places with more than one op, which are in it.
+    of_many: BTreeSet<OpId>,
+}
 
 impl Membership {
     /// Incarnation that an Add of `dev` must have now; `None` while it is a member.
@@ -109,24 +121,22 @@ impl Membership {
         found.map(|(dev, member)| (*dev, member))
     }
 
-    /// Counter and cursors of the next op by `slot`: the fewest cursors whose past is all that is judged
-    /// here.
-    pub fn next_op(&self, slot: Slot) -> (u32, Vec<(Slot, u32)>) {
-        let own = self.frontier.get(&slot).map_or(0, |(counter, _)| *counter);
-        let covered = |s: Slot, c: u32| {
-            self.frontier
-                .iter()
-                .any(|(other, (_, clock))| *other != s && clock.get(&s).is_some_and(|seen| *seen >= c))
-        };
-        let cursors = self
-            .frontier
-            .iter()
-            .map(|(s, (c, _))| (*s, *c))
-            .filter(|(s, c)| *s != slot && !covered(*s, *c))
-            .take(limits::CURSORS)
-            .collect();
-        (own + 1, cursors)
+    /// Counter and past of the next op by `slot`: all that is judged here.
+    pub fn next_op(&self, slot: Slot) -> (u32, Past) {
+        let last = self.last.get(&slot).copied();
+        let own = last.map(|(_, id)| id);
+        let others = self.newest.iter().copied().filter(|id| Some(*id) != own);
+        let ids: BTreeSet<OpId> = own.into_iter().chain(others).take(limits::CURSORS).collect();
+        let counter = last.map_or(0, |(counter, _)| counter) + 1;
+        (counter, Past::Ops(ids.into_iter().collect()))
     }
+}
+
+/// What an op names: an op, or whatever stands at a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Awaited {
+    Op(OpId),
+    Place(Slot, u32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,14 +219,11 @@ impl Ops {
         let Some(member) = now.members.get(&dev) else {
             return false;
         };
-        let (counter, cursors) = now.next_op(member.slot);
+        let (counter, past) = now.next_op(member.slot);
         // no signed object has this id: it only marks the op among the others
         let id = OpId([0; 16]);
-        let op = Op {
-            counter,
-            act: *act,
-            cursors,
-        };
+        let act = *act;
+        let op = Op { counter, act, past };
         let said = Held {
             slot: member.slot,
             author: member.device_key,
@@ -228,13 +235,22 @@ impl Ops {
         ops.membership(keys).counts.contains(&id)
     }
 
-    /// Places that an op waits for: what its cursors name, and its author's op before it.
-    fn waits_for(held: &Held) -> BTreeSet<(Slot, u32)> {
-        let mut places: BTreeSet<_> = held.op.cursors.iter().copied().collect();
-        if held.op.counter > 1 {
-            places.insert((held.slot, held.op.counter - 1));
+    /// What an op waits for.
+    fn waits_for(held: &Held) -> BTreeSet<Awaited> {
+        match &held.op.past {
+            Past::Ops(ids) => ids.iter().copied().map(Awaited::Op).collect(),
+            Past::Numbers(places) => {
+                let before = (held.op.counter > 1).then(|| (held.slot, held.op.counter - 1));
+                let places = places.iter().copied().chain(before);
+                places
+                    .map(|(slot, counter)| Awaited::Place(slot, counter))
+                    .collect()
+            }
         }
-        places
+    }
+
+    fn is_one_of_many(&self, slot: Slot, counter: u32) -> bool {
+        self.places.get(&(slot, counter)).is_some_and(|ids| ids.len() > 1)
     }
 
     fn key_package(held: &Held) -> Option<&[u8; 32]> {

@@ -11,7 +11,7 @@ use crate::clinical::Body;
 use crate::directory::{DeviceCert, Signed};
 use crate::entry::{Entry, FLAG_LEASE_EXPIRED, Kind, chain_next, entry_hash};
 use crate::envelope::{Class, Envelope, Place};
-use crate::group::control::{self, Act, Genesis, Head, Object, Op, Verified};
+use crate::group::control::{self, Act, Genesis, Head, Object, Op, Past, Verified};
 use crate::group::keys::{ControlKey, KeyRing};
 use crate::group::mls::{NodeState, SealPlace, Suite};
 use crate::id::{Handle, MsgId, NodeId, OpId, Seq, Slot, ThreadId};
@@ -74,7 +74,7 @@ impl Thread {
         let add = Object::Op(Op {
             counter: 1,
             act,
-            cursors: vec![],
+            past: Past::Ops(vec![]),
         });
         thread.put_control(ctx, slot, handle, Class::Text, add)?;
         let root = thread.root;
@@ -179,12 +179,8 @@ impl Thread {
         let handle = self
             .path_key(self.vote)
             .ok_or(CommandError::Group("no control key".into()))?;
-        let (counter, cursors) = self.membership.next_op(slot);
-        let op = Op {
-            counter,
-            act,
-            cursors,
-        };
+        let (counter, past) = self.membership.next_op(slot);
+        let op = Op { counter, act, past };
         self.put_control(ctx, slot, handle, Class::Text, Object::Op(op))
     }
 

@@ -1,7 +1,8 @@
 //! Ops: signed changes of membership, each with its own counter per slot and with what its author had seen.
 //!
 //! Body: `counter 4 | t 1 | dev 16 | inc 4 | role 1 | kp flag 1, hash 32 if 1 | why 1 | ref 16
-//! | n varint, n x (slot 4, counter varint)`. Fields that an act does not use are zero, and anything
+//! | n varint, n x op id 16`, where t is the number below plus 16. Without the 16 it is of an earlier version and
+//! ends in `n varint, n x (slot 4, counter varint)`. Fields that an act does not use are zero, and anything
 //! else there is refused, so that an op has one encoding.
 //!
 //! | t | act | dev, inc | role | kp | why | ref |
@@ -14,7 +15,7 @@
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::directory::Role;
-use crate::id::{Dev, Incarnation, NodeId, Slot};
+use crate::id::{Dev, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
 
 /// Why a device is removed. An unknown reason of a newer version has no effect of its own.
@@ -117,9 +118,65 @@ pub struct Op {
     pub counter: u32,
     /// What it does.
     pub act: Act,
-    /// Last op that its author had counted, by slot, strictly ascending. Own earlier ops are implied.
-    pub cursors: Vec<(Slot, u32)>,
+    /// What its author had counted.
+    pub past: Past,
 }
+
+/// What the author of an op had counted, as the fewest ops in whose pasts all others are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// By id, strictly ascending, the author's op before this one among them or in their pasts. No op that
+    /// is said later changes what this one had seen, whatever its author signs.
+    Ops(Vec<OpId>),
+    /// By the last number of each slot, strictly ascending; own earlier ops are implied. Of an earlier version:
+    /// two ops at one number cannot be told apart.
+    Numbers(Vec<(Slot, u32)>),
+}
+
+impl Past {
+    /// Nothing was named.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Past::Ops(ids) => ids.is_empty(),
+            Past::Numbers(places) => places.is_empty(),
+        }
+    }
+
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Past::Ops(ids) => {
+                w.count(ids.len());
+                ids.iter().for_each(|id| {
+                    w.put(&id.0);
+                });
+            }
+            Past::Numbers(places) => {
+                w.count(places.len());
+                for (slot, counter) in places {
+                    w.put(&slot.0).varint(*counter);
+                }
+            }
+        }
+    }
+
+    fn read(r: &mut Reader<'_>, by_id: bool) -> Result<Past, Malformed> {
+        let n = r.count(limits::CURSORS)?;
+        if by_id {
+            let ids = (0..n).map(|_| Ok(OpId(r.array()?)));
+            let ids = ids.collect::<Result<Vec<_>, Malformed>>()?;
+            let sorted = ids.is_sorted_by(|a, b| a < b);
+            return sorted.then_some(Past::Ops(ids)).ok_or(NOT_SORTED);
+        }
+        let places = (0..n).map(|_| Ok((Slot(r.array()?), counter(r.varint()?)?)));
+        let places = places.collect::<Result<Vec<_>, Malformed>>()?;
+        let sorted = places.is_sorted_by(|a, b| a.0 < b.0);
+        sorted.then_some(Past::Numbers(places)).ok_or(NOT_SORTED)
+    }
+}
+
+const NOT_SORTED: Malformed = Malformed("past of an op is not sorted");
+/// Added to the number of an act where the past is named by ids.
+const BY_ID: u8 = 16;
 
 struct Fields {
     dev: Dev,
@@ -142,15 +199,17 @@ const NONE: Fields = Fields {
 impl Op {
     pub(super) fn write(&self, w: &mut Writer) {
         let (t, f) = self.act.fields();
+        let t = match self.past {
+            Past::Ops(_) => t + BY_ID,
+            Past::Numbers(_) => t,
+        };
         w.u32(self.counter).u8(t).put(&f.dev.0).u32(f.inc).u8(f.role);
         match f.kp {
             Some(hash) => w.u8(1).put(&hash),
             None => w.u8(0),
         };
-        w.u8(f.why).put(&f.reference).count(self.cursors.len());
-        for (slot, counter) in &self.cursors {
-            w.put(&slot.0).varint(*counter);
-        }
+        w.u8(f.why).put(&f.reference);
+        self.past.write(w);
     }
 
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Op, Malformed> {
@@ -168,20 +227,10 @@ impl Op {
             why: r.u8()?,
             reference: r.array()?,
         };
-        let act = Act::of(t, f)?;
-        let mut cursors: Vec<(Slot, u32)> = Vec::new();
-        for _ in 0..r.count(limits::CURSORS)? {
-            let (slot, seen) = (Slot(r.array()?), self::counter(r.varint()?)?);
-            if cursors.last().is_some_and(|last| last.0 >= slot) {
-                return Err(Malformed("cursors not sorted"));
-            }
-            cursors.push((slot, seen));
-        }
-        Ok(Op {
-            counter,
-            act,
-            cursors,
-        })
+        let by_id = t & BY_ID != 0;
+        let act = Act::of(t & !BY_ID, f)?;
+        let past = Past::read(r, by_id)?;
+        Ok(Op { counter, act, past })
     }
 }
 

@@ -17,15 +17,21 @@ fn add() -> Object {
     Object::Op(Op {
         counter: 4,
         act: fixture::add(&Device::new(2, Role::Nurse, OWNER), 1),
-        cursors: vec![(Slot([1; 4]), 3), (Slot([2; 4]), 300)],
+        past: Past::Numbers(vec![(Slot([1; 4]), 3), (Slot([2; 4]), 300)]),
     })
+}
+
+fn by_id() -> Object {
+    let Object::Op(mut op) = add() else { unreachable!() };
+    op.past = Past::Ops(vec![OpId([1; 16]), OpId([2; 16])]);
+    Object::Op(op)
 }
 
 fn remove() -> Object {
     Object::Op(Op {
         counter: 5,
         act: fixture::remove(&Device::new(2, Role::Nurse, OWNER), 1, Why::Lost),
-        cursors: vec![],
+        past: Past::Numbers(vec![]),
     })
 }
 
@@ -99,6 +105,7 @@ fn open(bytes: &[u8]) -> Result<Verified, ControlError> {
 fn samples() -> Vec<(&'static str, Object)> {
     vec![
         ("control_op_add", add()),
+        ("control_op_by_id", by_id()),
         ("control_op_remove", remove()),
         ("control_commit", commit()),
         ("control_commit_bound", bound()),
@@ -203,7 +210,7 @@ fn an_op_has_one_encoding() {
         let op = Object::Op(Op {
             counter: 1,
             act,
-            cursors: vec![],
+            past: Past::Ops(vec![]),
         });
         assert_eq!(peek(&signed(&op)), Ok(op));
     }
@@ -214,9 +221,13 @@ fn what_others_would_refuse_is_not_signed() {
     let device = device();
     let refused = |object| sign(&object, THREAD, device.slot(THREAD, 1), &device.keys).is_err();
     let Object::Op(mut op) = add() else { panic!() };
-    op.cursors.reverse();
+    op.past = Past::Numbers(vec![(Slot([2; 4]), 300), (Slot([1; 4]), 3)]);
     assert!(refused(Object::Op(op.clone())));
-    op.cursors.clear();
+    for unsorted in [[2, 1], [1, 1]] {
+        op.past = Past::Ops(unsorted.map(|n| OpId([n; 16])).to_vec());
+        assert!(refused(Object::Op(op.clone())));
+    }
+    op.past = Past::Ops(vec![]);
     op.counter = 0;
     assert!(refused(Object::Op(op)));
     let Object::Head(head) = head() else { panic!() };

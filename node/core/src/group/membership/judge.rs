@@ -2,9 +2,9 @@
 //!
 //! Ops are judged in rounds: a round takes all ops whose past is judged, looks only at what former
 //! rounds judged, and so does not depend on the order inside a round. What an op saw is a
-//! clock, joined from the clocks of the ops that it names.
+//! clock, joined from the clocks of the ops that it names: numbers, and ids where a number is not enough.
 
-use super::{Clock, Held, Keys, Life, Member, Membership, Ops};
+use super::{Awaited, Clock, Held, Keys, Life, Member, Membership, Ops};
 use crate::directory::{Grounds, Party, Role, may_add, may_remove, tier};
 use crate::group::control::{Act, Why};
 use crate::id::{Dev, Incarnation, OpId, Slot};
@@ -17,6 +17,8 @@ struct Counting {
     id: OpId,
     slot: Slot,
     counter: u32,
+    /// Its author said another one at this counter.
+    one_of_many: bool,
     author: (Dev, Incarnation),
     author_tier: u8,
     clock: Clock,
@@ -32,7 +34,7 @@ enum Effect {
 
 impl Counting {
     fn saw(&self, other: &Counting) -> bool {
-        in_past(&self.clock, other)
+        self.clock.has(other)
     }
 
     fn removal(&self) -> Option<(Dev, Incarnation)> {
@@ -50,8 +52,19 @@ impl Counting {
     }
 }
 
-fn in_past(clock: &Clock, op: &Counting) -> bool {
-    clock.get(&op.slot).is_some_and(|seen| *seen >= op.counter)
+impl Clock {
+    fn has(&self, op: &Counting) -> bool {
+        let reached = self.upto.get(&op.slot).is_some_and(|seen| *seen >= op.counter);
+        reached && (!op.one_of_many || self.of_many.contains(&op.id))
+    }
+
+    fn join(&mut self, other: &Clock) {
+        for (slot, counter) in &other.upto {
+            let at = self.upto.entry(*slot).or_default();
+            *at = (*at).max(*counter);
+        }
+        self.of_many.extend(&other.of_many);
+    }
 }
 
 /// Judges the ops of one thread once.
@@ -83,15 +96,7 @@ impl<'a> Court<'a> {
         self.out.parked.retain(|id| !self.clocks.contains_key(id));
         let many = ops.places.iter().filter(|(_, ids)| ids.len() > 1);
         self.out.equivocal = many.map(|(place, ids)| (*place, ids.clone())).collect();
-        for (id, clock) in self.clocks {
-            let held = &ops.held[&id];
-            let at = self.out.frontier.entry(held.slot).or_default();
-            if held.op.counter > at.0 {
-                *at = (held.op.counter, clock);
-            } else if held.op.counter == at.0 {
-                join(&mut at.1, &clock);
-            }
-        }
+        self.newest();
         for op in &self.counting {
             self.out.counts.insert(op.id);
             if let Some((dev, member)) = op.add() {
@@ -114,23 +119,58 @@ impl<'a> Court<'a> {
         self.out
     }
 
+    /// What the next op has to name. An op whose author's op before is not in its past is named by nobody.
+    fn newest(&mut self) {
+        let ops = self.ops;
+        let mut named: BTreeSet<OpId> = BTreeSet::new();
+        for (id, clock) in &self.clocks {
+            let held = &ops.held[id];
+            if !is_linked(held, clock) {
+                continue;
+            }
+            self.out.newest.insert(*id);
+            let at = self.out.last.entry(held.slot).or_insert((held.op.counter, *id));
+            if held.op.counter > at.0 {
+                *at = (held.op.counter, *id);
+            }
+            named.extend(self.parents(held));
+        }
+        self.out.newest.retain(|id| !named.contains(id));
+    }
+
+    /// The judged ops that an op names.
+    fn parents(&self, held: &Held) -> Vec<OpId> {
+        let ids = Ops::waits_for(held)
+            .into_iter()
+            .flat_map(|awaited| match awaited {
+                Awaited::Op(id) => vec![id],
+                Awaited::Place(slot, counter) => {
+                    let there = self.ops.places.get(&(slot, counter));
+                    there.into_iter().flatten().copied().collect()
+                }
+            });
+        ids.filter(|id| self.clocks.contains_key(id)).collect()
+    }
+
     /// Judges round by round until nothing more is ready.
     fn rounds(&mut self) {
         let ops = self.ops;
         let mut waits: BTreeMap<OpId, usize> = BTreeMap::new();
-        let mut waiters: BTreeMap<(Slot, u32), Vec<OpId>> = BTreeMap::new();
+        let mut waiters: BTreeMap<Awaited, Vec<OpId>> = BTreeMap::new();
         let mut round = BTreeSet::new();
         for (id, held) in &ops.held {
-            let places = Ops::waits_for(held);
-            if places.is_empty() {
+            let awaited = Ops::waits_for(held);
+            if awaited.is_empty() {
                 round.insert(*id);
             }
-            waits.insert(*id, places.len());
-            for place in places {
-                if !ops.places.contains_key(&place) {
-                    self.out.missing.insert(place);
+            waits.insert(*id, awaited.len());
+            for awaited in awaited {
+                if let Awaited::Op(id) = awaited
+                    && !ops.held.contains_key(&id)
+                {
+                    self.out.missing.insert(id);
                 }
-                waiters.entry(place).or_default().push(*id);
+                waiters.entry(awaited).or_default().push(*id);
             }
         }
         while !round.is_empty() {
@@ -156,7 +196,10 @@ impl<'a> Court<'a> {
                 }
                 self.clocks.insert(id, clock);
                 let held = &ops.held[&id];
-                for waiter in waiters.remove(&(held.slot, held.op.counter)).unwrap_or_default() {
+                let place = Awaited::Place(held.slot, held.op.counter);
+                let by_place = waiters.remove(&place).unwrap_or_default();
+                let by_id = waiters.remove(&Awaited::Op(id)).unwrap_or_default();
+                for waiter in by_place.into_iter().chain(by_id) {
                     let left = waits.get_mut(&waiter).expect("every op has its count of waits");
                     *left -= 1;
                     if *left == 0 {
@@ -168,12 +211,16 @@ impl<'a> Court<'a> {
     }
 
     fn clock_of(&self, held: &Held) -> Clock {
-        let mut clock = Clock::new();
-        for place in Ops::waits_for(held) {
-            join(&mut clock, &Clock::from([place]));
-            for id in &self.ops.places[&place] {
-                if let Some(theirs) = self.clocks.get(id) {
-                    join(&mut clock, theirs);
+        let mut clock = Clock::default();
+        for id in self.parents(held) {
+            let parent = &self.ops.held[&id];
+            let theirs = &self.clocks[&id];
+            clock.join(theirs);
+            if is_linked(parent, theirs) {
+                let at = clock.upto.entry(parent.slot).or_default();
+                *at = parent.op.counter.max(*at);
+                if self.ops.is_one_of_many(parent.slot, parent.op.counter) {
+                    clock.of_many.insert(id);
                 }
             }
         }
@@ -186,6 +233,7 @@ impl<'a> Court<'a> {
             id,
             slot: held.slot,
             counter: held.op.counter,
+            one_of_many: self.ops.is_one_of_many(held.slot, held.op.counter),
             author,
             author_tier,
             clock: clock.clone(),
@@ -198,7 +246,10 @@ impl<'a> Court<'a> {
                 Effect::Add(dev, founder),
             ));
         }
-        let past: Vec<&Counting> = self.counting.iter().filter(|op| in_past(clock, op)).collect();
+        if !is_linked(held, clock) {
+            return None;
+        }
+        let past: Vec<&Counting> = self.counting.iter().filter(|op| clock.has(op)).collect();
         let fold = fold(&past);
         let mut members = fold.members.iter();
         let author = members.find(|(_, m)| m.slot == held.slot && m.device_key == held.author)?;
@@ -214,7 +265,7 @@ impl<'a> Court<'a> {
     fn founding(&self, id: OpId, held: &Held) -> Option<(Dev, Member)> {
         let genesis = &self.ops.genesis;
         let founder = &genesis.founder;
-        let first = held.op.counter == 1 && held.op.cursors.is_empty() && held.slot == self.founder_slot;
+        let first = held.op.counter == 1 && held.op.past.is_empty() && held.slot == self.founder_slot;
         let Act::Add {
             dev,
             inc: 1,
@@ -317,11 +368,10 @@ fn party(member: &Member) -> Party {
     }
 }
 
-fn join(clock: &mut Clock, other: &Clock) {
-    for (slot, counter) in other {
-        let at = clock.entry(*slot).or_default();
-        *at = (*at).max(*counter);
-    }
+/// Whether the author's op before this one is in its past.
+fn is_linked(held: &Held, clock: &Clock) -> bool {
+    let before = clock.upto.get(&held.slot).copied().unwrap_or(0);
+    before == held.op.counter - 1
 }
 
 struct Fold {
