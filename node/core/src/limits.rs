@@ -160,6 +160,10 @@ pub const COVER_BYTES: usize = 4096;
 pub const DIRECT_BYTES: usize = ENVELOPE_BYTES - 256;
 /// Alarms of one device that are told directly and not sealed yet.
 pub const DIRECT_ALARMS: usize = 16;
+/// Most ids that one question names, and objects that one answer holds.
+pub const IDS_PER_QUESTION: usize = 64;
+/// Second control objects kept of one slot: what its author signed at a place that was taken.
+pub const SECONDS_PER_SLOT: usize = 8;
 /// Most entries handed on in one direct seal.
 pub const ENTRIES_PER_DIRECT: usize = 64;
 

@@ -477,10 +477,14 @@ mod tests_hostile;
 #[cfg(test)]
 mod tests_keys;
 #[cfg(test)]
+mod tests_order;
+#[cfg(test)]
 mod tests_restored;
 #[cfg(test)]
 mod tests_rewrap;
 #[cfg(test)]
 mod tests_streams;
+#[cfg(test)]
+mod tests_twice;
 #[cfg(test)]
 mod tests_views;

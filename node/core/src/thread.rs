@@ -11,6 +11,7 @@
 //!
 //! Not here: links, frames, other people's items (`machine`, `mailbox`).
 
+mod ask;
 pub(crate) mod author;
 mod blobs;
 mod carry_over;
@@ -114,6 +115,13 @@ pub(crate) struct HeadInfo {
     pub(crate) op: OpId,
 }
 
+/// A head with the number of another one of its author.
+#[derive(Clone, Debug)]
+pub(crate) struct SecondHead {
+    pub(crate) node: NodeId,
+    pub(crate) row: Vec<u8>,
+}
+
 /// A genuine head that stands on a node which no commit here leads to.
 pub(crate) struct Ahead {
     pub(crate) head: Head,
@@ -168,6 +176,14 @@ pub(crate) struct Thread {
     /// Authenticated chain per slot: up to which number, and its value there.
     pub(crate) chains: BTreeMap<Slot, (Seq, [u8; 32])>,
     pub(crate) heads: BTreeMap<Slot, HeadInfo>,
+    /// Second heads with the number of the newest.
+    pub(crate) second_heads: BTreeMap<Slot, BTreeMap<OpId, SecondHead>>,
+    /// Rows of control objects by what they are referred to: op id, or start of the hash of a key package.
+    pub(crate) control_rows: BTreeMap<[u8; 16], Vec<u8>>,
+    /// How many other control objects an author signed at places that were taken.
+    pub(crate) seconds: BTreeMap<Slot, usize>,
+    /// What is lacking and was asked for.
+    pub(crate) asked: ask::Asked,
     /// Signed heads that the entries here reach, where the newest is out of reach: number, and the
     /// object as it was signed.
     pub(crate) reached: BTreeMap<Slot, (Seq, Bytes)>,
@@ -245,6 +261,10 @@ impl Thread {
             unproven: BTreeSet::new(),
             chains: BTreeMap::new(),
             heads: BTreeMap::new(),
+            second_heads: BTreeMap::new(),
+            control_rows: BTreeMap::new(),
+            seconds: BTreeMap::new(),
+            asked: ask::Asked::default(),
             reached: BTreeMap::new(),
             blobs: Blobs::new(),
             objects: BTreeMap::new(),

@@ -20,8 +20,8 @@
 
 mod content;
 
-pub(crate) use content::HANDED_ON_BYTES;
-pub use content::{Content, HandedEntry, Unsealed};
+pub use content::{Content, HandedEntry, Question, Unsealed};
+pub(crate) use content::{HANDED_ON_BYTES, object_room};
 
 use super::mls::Crypto;
 use crate::codec::{Malformed, Reader, Writer};

@@ -164,6 +164,7 @@ impl Machine {
                 return true;
             }
         };
+        self.tx.unread = self.own_held().into_iter().map(|(inbox, ..)| inbox).collect();
         with_thread!(self, store, claim.thread(), |thread, ctx| thread
             .absorb_direct(ctx, &claim))
         .unwrap_or(false)

@@ -268,8 +268,8 @@ fn an_item_of_a_thread_that_is_not_here_yet_stays_where_it_lies() {
     assert_eq!(table.faults(), []);
 }
 
-/// Medic and doctor removed the nurse. The doctor does not hold the key of that commit, and so cannot sign a head
-/// on its node: the newest that the medic knows is older.
+/// Medic and doctor removed the nurse. The doctor does not hold the key of that commit, and so cannot
+/// sign a head on its node: the newest that the medic knows is older.
 fn lost_a_key() -> (Table, [usize; 3], ThreadId, OpId) {
     let (mut table, medic, doctor, nurse, thread) = three();
     let dev = table.dev(nurse);

@@ -457,7 +457,7 @@ fn evidence_of_two_words_at_one_place_is_bounded_and_survives_a_restart() {
     table.pass(10_000);
     let said = table.note(doctor, thread, "which?");
     table.pass(10_000);
-    for n in 0..6u8 {
+    for n in 0..2 * limits::SECONDS_PER_SLOT as u8 {
         let envelope = table.hack(doctor, thread, |t, ctx| {
             let before = ctx.counters(t.id).unwrap();
             let (slot, _) = t.me(ctx.dev()).unwrap();
@@ -479,7 +479,7 @@ fn evidence_of_two_words_at_one_place_is_bounded_and_survives_a_restart() {
         t.prefix(medic, &[table::second(thread, MsgId::default())[0]])
             .len()
     };
-    assert_eq!(kept(&table), 1);
+    assert_eq!(kept(&table), limits::SECONDS_PER_SLOT);
     table.reopen(medic);
     assert!(disputed(&table));
 }

@@ -123,10 +123,10 @@ impl Thread {
             payload,
         };
         let bytes = envelope.encode();
-        self.keep_control(ctx, &envelope, (slot, log, seq), &bytes);
         let verified = Verified::open(&plaintext, self.id, slot, &ctx.member.device.public())
             .map_err(|e| CommandError::Group(e.to_string()))?;
         let id = verified.id();
+        self.keep_control(ctx, &envelope, (slot, log, seq), (&verified, &bytes));
         self.apply_control(ctx, verified);
         Ok(id)
     }
@@ -137,16 +137,17 @@ impl Thread {
         ctx: &mut Ctx<'_>,
         envelope: &Envelope,
         (slot, log, seq): (Slot, Log, Seq),
-        bytes: &Bytes,
+        (verified, bytes): (&Verified, &Bytes),
     ) {
+        let row = table::envelope(self.id, slot, log as u8, seq);
+        self.note_row(verified, row.clone());
         if log == Log::Heads
             && let Some(old) = self.have.get(slot, log).map(|s| s.max())
         {
             self.items.remove(&(log as u8, slot, old));
             ctx.batch().delete(table::envelope(self.id, slot, log as u8, old));
         }
-        ctx.batch()
-            .put(table::envelope(self.id, slot, log as u8, seq), bytes.clone());
+        ctx.batch().put(row, bytes.clone());
         let item = Item {
             id: MsgId::of(bytes),
             handle: envelope.handle,

@@ -3,7 +3,7 @@
 
 use super::content::Absorbed;
 use super::parked::Waiting;
-use super::{Ahead, Author, CommitInfo, HeadInfo, Thread};
+use super::{Ahead, Author, CommitInfo, HeadInfo, SecondHead, Thread};
 use crate::codec::Malformed;
 use crate::directory::{DeviceCert, Signed};
 use crate::envelope::{Envelope, Place};
@@ -15,6 +15,7 @@ use crate::limits;
 use crate::machine::ctx::Ctx;
 use crate::machine::event::Event;
 use crate::ranges::Log;
+use crate::store::table;
 use bytes::Bytes;
 
 impl Thread {
@@ -86,10 +87,10 @@ impl Thread {
             return Absorbed::Junk("founder of an unknown organisation");
         }
         if taken.is_some() {
-            if !self.same_control(&verified) {
-                self.equivocation(ctx, slot, seq, bytes);
-            }
-            return Absorbed::Useless;
+            return match self.same_control(&verified) {
+                true => Absorbed::Useless,
+                false => self.second_control(ctx, verified, (slot, seq), bytes),
+            };
         }
         if !self.loading && self.is_own(slot) && self.me(ctx.dev()).is_some_and(|(mine, _)| mine == slot) {
             // own words that this store does not remember
@@ -115,9 +116,57 @@ impl Thread {
         if let Object::Head(head) = verified.object() {
             self.keep_reached(ctx, slot, head.seq);
         }
-        self.keep_control(ctx, envelope, at, bytes);
+        self.keep_control(ctx, envelope, at, (&verified, bytes));
         self.apply_control(ctx, verified);
         Absorbed::New
+    }
+
+    /// Keeps and applies what was signed at a place that is taken: membership and fork choice are
+    /// functions of the objects, whichever came first. A second head counts while it is one of the
+    /// newest.
+    fn second_control(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        verified: Verified,
+        (slot, seq): (Slot, Seq),
+        bytes: &Bytes,
+    ) -> Absorbed {
+        self.equivocation(ctx, slot, seq, bytes);
+        let row = table::second(self.id, MsgId::of(bytes));
+        if let Object::Head(head) = verified.object() {
+            let connected = self.is_connected(head.node);
+            let heads = self.second_heads.entry(slot).or_default();
+            if !connected || heads.len() >= limits::SECONDS_PER_SLOT {
+                return Absorbed::Useless;
+            }
+            ctx.batch().put(row.clone(), bytes.clone());
+            heads.insert(verified.id(), SecondHead { node: head.node, row });
+            return Absorbed::New;
+        }
+        let kept = self.seconds.entry(slot).or_default();
+        if *kept >= limits::SECONDS_PER_SLOT {
+            return Absorbed::Useless;
+        }
+        *kept += 1;
+        ctx.batch().put(row.clone(), bytes.clone());
+        self.note_row(&verified, row);
+        self.apply_control(ctx, verified);
+        Absorbed::New
+    }
+
+    /// Keeps in mind where an object lies that others may refer to.
+    pub(super) fn note_row(&mut self, verified: &Verified, row: Vec<u8>) {
+        match verified.object() {
+            Object::Head(_) => return,
+            Object::KeyPackage(package) => {
+                let hash = key_package_hash(package);
+                if let Some(start) = hash.first_chunk() {
+                    self.control_rows.entry(*start).or_insert_with(|| row.clone());
+                }
+            }
+            Object::Op(_) | Object::Commit(_) | Object::Genesis(_) => {}
+        }
+        self.control_rows.entry(verified.id().0).or_insert(row);
     }
 
     /// Opens a control object and checks its signature; parks it where its key or its author is not known.
@@ -161,7 +210,11 @@ impl Thread {
         match verified.object() {
             Object::Op(_) => self.ops.as_ref().is_some_and(|ops| ops.get(id).is_some()),
             Object::Commit(_) => self.commits.values().any(|c| c.op == id) || self.unbuilt.contains_key(&id),
-            Object::Head(_) => self.heads.get(&verified.slot()).is_some_and(|h| h.op == id),
+            Object::Head(_) => {
+                let second = self.second_heads.get(&verified.slot());
+                self.heads.get(&verified.slot()).is_some_and(|h| h.op == id)
+                    || second.is_some_and(|heads| heads.contains_key(&id))
+            }
             Object::KeyPackage(package) => self.packages.contains_key(&key_package_hash(package)),
             Object::Genesis(_) => self.genesis_op == id,
         }
@@ -220,6 +273,9 @@ impl Thread {
             }
             Object::Commit(commit) => self.learn_commit(ctx, id, commit.clone()),
             Object::Head(head) => {
+                for (_, second) in self.second_heads.remove(&slot).into_iter().flatten() {
+                    ctx.batch().delete(second.row);
+                }
                 self.heads.insert(
                     slot,
                     HeadInfo {

@@ -1,10 +1,11 @@
 //! Control keys of a thread: made by commits that name a removal, told in entries, Welcomes and direct seals,
 //! and believed only if the commit that made them names them.
 //!
-//! A member whose newest head does not list a key that is held here may be unable to read what others say: the
-//! ops of another branch, and the commits after them. It is told by a direct seal, whatever node it stands on,
-//! if the commit that made the key is here and all removals in it count here. Holders wait twice as long for each
-//! place in their order, so that mostly one of them acts, also towards a member that is away.
+//! A member whose newest head does not list a key that is held here may be unable to read what others
+//! say: the ops of another branch, and the commits after them. It is told by a direct seal, whatever node
+//! it stands on, if the commit that made the key is here and all removals in it count here. Holders wait
+//! twice as long for each place in their order, so that mostly one of them acts, also towards a member
+//! that is away.
 
 use super::{CommitInfo, Thread};
 use crate::clinical::{Body, CtlKey, CtlKeys};
@@ -89,7 +90,8 @@ impl Thread {
         self.commits.values().find(|commit| commit.op == op)
     }
 
-    /// Tells members keys that they do not list, each by one direct seal. Returns when it is to be done again.
+    /// Tells members keys that they do not list, each by one direct seal. Returns when it is to be done
+    /// again.
     pub(super) fn hand_keys(&mut self, ctx: &mut Ctx<'_>) -> Option<Instant> {
         if self.me(ctx.dev()).is_none() || self.is_stale(ctx.dev()) {
             return None;
@@ -126,8 +128,8 @@ impl Thread {
         next
     }
 
-    /// Keys that are held here and that the newest head of a member does not list. None before its first head:
-    /// its Welcome has them.
+    /// Keys that are held here and that the newest head of a member does not list. None before its first
+    /// head: its Welcome has them.
     fn unlisted_keys(&self, slot: Slot) -> Vec<CtlKey> {
         let Some(head) = self.heads.get(&slot).map(|info| &info.head) else {
             return Vec::new();
@@ -137,16 +139,16 @@ impl Thread {
         keys
     }
 
-    /// Whether members may be told the key that an op made: the commit is here, and all removals that it names
-    /// count. Whom they name is no member.
+    /// Whether members may be told the key that an op made: the commit is here, and all removals that it
+    /// names count. Whom they name is no member.
     fn may_tell(&self, made_by: OpId) -> bool {
         let counts = |id: &OpId| self.membership.counts.contains(id);
         let by_commit = |commit: &CommitInfo| commit.header.removes.iter().all(counts);
         made_by == self.genesis_op || self.commit_of(made_by).is_some_and(by_commit)
     }
 
-    /// Control keys of a direct seal. Returns whether the commits that made them are all here; what the others
-    /// make is not kept.
+    /// Control keys of a direct seal. Returns whether the commits that made them are all here; what the
+    /// others make is not kept.
     pub(crate) fn keys_told(&mut self, ctx: &mut Ctx<'_>, author: Dev, keys: CtlKeys) -> bool {
         let by_founder = self.founder() == Some(author);
         let all = keys.keys.len();
@@ -239,7 +241,7 @@ impl Thread {
     }
 
     /// All control keys held, each with the commit or genesis that made it.
-    pub(super) fn all_keys(&self) -> CtlKeys {
+    pub(crate) fn all_keys(&self) -> CtlKeys {
         let keys = self.made_keys().into_iter().map(|(made_by, key)| CtlKey {
             kid: key.kid(),
             ck: key.secret().clone(),

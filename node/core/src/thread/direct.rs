@@ -2,10 +2,10 @@
 //! entries that it is owed and others in the newest node's roster may not read, and own alarms for which
 //! this device holds no clean node.
 //!
-//! An alarm waits for nothing. While the gate is shut for want of keys it goes to each member that it asks, and
-//! is sealed in its log on the next clean node. Who gets it shows it at once and signs for it. It counts as
-//! authentic, since its author signed the item, and as not sealed yet: it gives way to what the author seals
-//! at its place.
+//! An alarm waits for nothing. While the gate is shut for want of keys it goes to each member that it
+//! asks, and is sealed in its log on the next clean node. Who gets it shows it at once and signs for it.
+//! It counts as authentic, since its author signed the item, and as not sealed yet: it gives way to what
+//! the author seals at its place.
 //!
 //! An item holds rewraps of one class, proofs and all. The recipient stores the entries like those of
 //! rewraps, unproven until the chain reaches a signed head of their author. It holds no envelope of
@@ -144,6 +144,14 @@ impl Thread {
             Content::Keys(keys) => {
                 let maker = maker.dev;
                 return self.keys_told(ctx, maker, keys);
+            }
+            Content::Question(question) => {
+                self.answer(ctx, claim.slot(), &question);
+                return true;
+            }
+            Content::Objects(envelopes) => {
+                self.absorb_objects(ctx, &envelopes);
+                return true;
             }
             Content::Unsealed(own) => {
                 self.absorb_alarm(ctx, claim.slot(), &own);

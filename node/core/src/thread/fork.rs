@@ -26,8 +26,9 @@ type Rank = (bool, bool, [u8; 32], NodeId);
 
 /// What a choice needs of the whole thread. Made for each walk, and its paths only at the first choice.
 struct Sight {
-    /// Where the newest head of each member stands.
-    votes: BTreeMap<Dev, NodeId>,
+    /// Where the newest heads of members stand: one of each, all of a member that signed several with one
+    /// number.
+    votes: Vec<(Dev, NodeId)>,
     /// Lives that valid Removes end, and the node that each was said on.
     ended: Vec<(Dev, Incarnation, NodeId)>,
     /// Members whose newest head stands on the node or below it.
@@ -136,12 +137,15 @@ impl Thread {
         std::iter::successors(Some(node), |at| Some(self.commits.get(at)?.header.parent))
     }
 
-    fn votes(&self) -> BTreeMap<Dev, NodeId> {
-        let heads = self.membership.members.iter().filter_map(|(dev, member)| {
-            let head = self.heads.get(&member.slot)?;
-            Some((*dev, head.head.node))
+    fn votes(&self) -> Vec<(Dev, NodeId)> {
+        let members = self.membership.members.iter();
+        let votes = members.flat_map(|(dev, member)| {
+            let newest = self.heads.get(&member.slot).map(|info| info.head.node);
+            let seconds = self.second_heads.get(&member.slot).into_iter();
+            let seconds = seconds.flat_map(|heads| heads.values().map(|second| second.node));
+            newest.into_iter().chain(seconds).map(|node| (*dev, node))
         });
-        heads.collect()
+        votes.collect()
     }
 
     fn ended(&self) -> Vec<(Dev, Incarnation, NodeId)> {

@@ -180,6 +180,18 @@ impl Thread {
                 control.push((envelope, bytes));
             }
         }
+        for (_, bytes) in rows(store, &table::second_all(self.id))? {
+            let envelope = Envelope::decode(&bytes).map_err(|e| ReadError(e.to_string()))?;
+            if !matches!(
+                envelope.place,
+                Place::Log {
+                    log: Log::Content,
+                    ..
+                }
+            ) {
+                control.push((envelope, bytes));
+            }
+        }
         Ok(control)
     }
 

@@ -78,7 +78,8 @@ impl Thread {
 
     /// Seals again what members lack. The caller saves nothing; the batch has it all.
     pub(crate) fn rewrap(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
-        self.rewrap_due = self.hand_keys(ctx);
+        let again = [self.hand_keys(ctx), self.ask(ctx)];
+        self.rewrap_due = again.into_iter().flatten().min();
         if ctx.flaws.late_joiner_not_rewrapped {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Ops: signed changes of membership, each with its own counter per slot and with what its author had seen.
 //!
 //! Body: `counter 4 | t 1 | dev 16 | inc 4 | role 1 | kp flag 1, hash 32 if 1 | why 1 | ref 16
-//! | n varint, n x op id 16`, where t is the number below plus 16. Without the 16 it is of an earlier version and
-//! ends in `n varint, n x (slot 4, counter varint)`. Fields that an act does not use are zero, and anything
+//! | n varint, n x op id 16`, where t is the number below plus 16. Without the 16 it is of an earlier
+//! version and ends in `n varint, n x (slot 4, counter varint)`. Fields that an act does not use are zero, and anything
 //! else there is refused, so that an op has one encoding.
 //!
 //! | t | act | dev, inc | role | kp | why | ref |
@@ -128,8 +128,8 @@ pub enum Past {
     /// By id, strictly ascending, the author's op before this one among them or in their pasts. No op that
     /// is said later changes what this one had seen, whatever its author signs.
     Ops(Vec<OpId>),
-    /// By the last number of each slot, strictly ascending; own earlier ops are implied. Of an earlier version:
-    /// two ops at one number cannot be told apart.
+    /// By the last number of each slot, strictly ascending; own earlier ops are implied. Of an earlier
+    /// version: two ops at one number cannot be told apart.
     Numbers(Vec<(Slot, u32)>),
 }
 

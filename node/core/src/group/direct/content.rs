@@ -5,6 +5,8 @@
 //! 2 handed on     n <= 64, n x (class 1 | flags 1 (1 disputed) | slot 4 | seq varint | node 16
 //!                 | len, rewrap), sorted by (slot, seq), at least one
 //! 3 unsealed      class 1 | seq varint | entry
+//! 4 question      heads 1 (0, 1) | n <= 64, n x id 16, ascending; heads or an id at least
+//! 5 objects       n <= 64, n x (len, envelope), at least one
 //! ```
 //!
 //! A rewrap is the plaintext of one on a node: an entry behind the proof that ties it to its author
@@ -23,6 +25,8 @@ const VERSION: u8 = 1;
 const KEYS: u8 = 1;
 const HANDED_ON: u8 = 2;
 const UNSEALED: u8 = 3;
+const QUESTION: u8 = 4;
+const OBJECTS: u8 = 5;
 const DISPUTED: u8 = 1;
 /// `kind | v`, and a count.
 const HEAD_BYTES: usize = 2 + 5;
@@ -30,7 +34,8 @@ const HEAD_BYTES: usize = 2 + 5;
 const KEY_BYTES: usize = 4 + 32 + 16;
 /// What stands before a rewrap at most.
 const ITEM_BYTES: usize = 1 + 1 + 4 + 5 + 16 + 5;
-/// For all entries of one item, each as [`HandedEntry::room`] has it.
+/// For all entries of one item, each as [`HandedEntry::room`] has it, or all objects, as [`object_room`]
+/// has it.
 pub(crate) const HANDED_ON_BYTES: usize = limits::DIRECT_BYTES - HEAD_BYTES;
 /// What stands before an unsealed entry at most.
 pub(super) const UNSEALED_BYTES: usize = 2 + 1 + 5;
@@ -57,6 +62,19 @@ pub enum Content {
     HandedOn(Vec<HandedEntry>),
     /// An own entry for which the author holds no clean node.
     Unsealed(Unsealed),
+    /// Control objects that the author lacks.
+    Question(Question),
+    /// Control objects in their envelopes; 1 to [`limits::IDS_PER_QUESTION`].
+    Objects(Vec<Bytes>),
+}
+
+/// What somebody lacks and knows by reference only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The newest heads of all.
+    pub heads: bool,
+    /// Ids of control objects or nodes, or the first 16 bytes of the hash of a key package; ascending.
+    pub ids: Vec<[u8; 16]>,
 }
 
 /// An entry handed on.
@@ -110,6 +128,19 @@ impl Content {
                 w.u8(UNSEALED).u8(VERSION);
                 w.u8(own.class as u8).varint(own.seq).put(&own.entry);
             }
+            Content::Question(question) => {
+                w.u8(QUESTION).u8(VERSION).u8(question.heads.into());
+                w.count(question.ids.len());
+                question.ids.iter().for_each(|id| {
+                    w.put(id);
+                });
+            }
+            Content::Objects(envelopes) => {
+                w.u8(OBJECTS).u8(VERSION).count(envelopes.len());
+                envelopes.iter().for_each(|envelope| {
+                    w.bytes(envelope);
+                });
+            }
         }
         let bytes = Zeroizing::new(w.0);
         match Content::decode(&bytes)? {
@@ -135,6 +166,8 @@ impl Content {
             KEYS => Content::Keys(CtlKeys::read(&mut r)?),
             HANDED_ON => Content::HandedOn(read_handed_on(&mut r)?),
             UNSEALED => Content::Unsealed(Unsealed::read(&mut r)?),
+            QUESTION => Content::Question(Question::read(&mut r)?),
+            OBJECTS => Content::Objects(read_objects(&mut r)?),
             _ => return Err(Malformed("unknown kind of content")),
         };
         r.end()?;
@@ -148,6 +181,8 @@ impl Content {
                 Content::Keys(keys) => keys.keys.len() * KEY_BYTES,
                 Content::HandedOn(entries) => entries.iter().map(HandedEntry::room).sum(),
                 Content::Unsealed(own) => UNSEALED_BYTES + own.entry.len(),
+                Content::Question(question) => 1 + 16 * question.ids.len(),
+                Content::Objects(envelopes) => envelopes.iter().map(object_room).sum(),
             }
     }
 }
@@ -209,6 +244,39 @@ impl Unsealed {
         Entry::decode(&entry)?;
         Ok(Unsealed { class, seq, entry })
     }
+}
+
+impl Question {
+    fn read(r: &mut Reader<'_>) -> Result<Question, Malformed> {
+        let heads = match r.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed("flag is neither 0 nor 1")),
+        };
+        let n = r.count(limits::IDS_PER_QUESTION)?;
+        let ids = (0..n).map(|_| r.array()).collect::<Result<Vec<_>, _>>()?;
+        if !ids.is_sorted_by(|a, b| a < b) {
+            return Err(Malformed("ids of a question are not sorted"));
+        }
+        if !heads && ids.is_empty() {
+            return Err(Malformed("nothing is asked"));
+        }
+        Ok(Question { heads, ids })
+    }
+}
+
+fn read_objects(r: &mut Reader<'_>) -> Result<Vec<Bytes>, Malformed> {
+    let n = r.count(limits::IDS_PER_QUESTION)?;
+    if n == 0 {
+        return Err(Malformed("no object"));
+    }
+    let read = |_| Ok(Bytes::copy_from_slice(r.bytes(limits::DIRECT_BYTES)?));
+    (0..n).map(read).collect()
+}
+
+/// At least what an envelope takes in an item of objects.
+pub(crate) fn object_room(envelope: &Bytes) -> usize {
+    5 + envelope.len()
 }
 
 fn read_seq(r: &mut Reader<'_>) -> Result<Seq, Malformed> {

@@ -98,11 +98,39 @@ fn unsealed(body: usize) -> Content {
     })
 }
 
-fn samples() -> [(&'static str, Content); 3] {
+fn question(heads: bool, ids: &[u8]) -> Content {
+    let ids = ids.iter().map(|n| [*n; 16]).collect();
+    Content::Question(Question { heads, ids })
+}
+
+#[test]
+fn a_question_asks_for_something_in_order() {
+    for asked in [question(true, &[]), question(false, &[7])] {
+        assert_eq!(Content::decode(&asked.encode().unwrap()), Ok(asked));
+    }
+    let many: Vec<u8> = (0..=limits::IDS_PER_QUESTION as u8).collect();
+    for refused in [
+        question(false, &[]),
+        question(true, &[2, 1]),
+        question(true, &[1, 1]),
+        question(true, &many),
+    ] {
+        assert!(refused.encode().is_err());
+    }
+    let none = Content::Objects(vec![]);
+    assert!(none.encode().is_err());
+}
+
+fn samples() -> [(&'static str, Content); 5] {
     [
         ("keys", keys()),
         ("handed_on", Content::HandedOn(vec![handed(299), handed(300)])),
         ("unsealed", unsealed(4)),
+        ("question", question(true, &[1, 2])),
+        (
+            "objects",
+            Content::Objects(vec![Bytes::from_static(b"envelope"); 2]),
+        ),
     ]
 }
 

@@ -62,7 +62,7 @@ impl Tree {
             thread.genesis = Some((**genesis).clone());
         }
         let sight = Sight {
-            votes: BTreeMap::new(),
+            votes: vec![],
             ended: vec![],
             backers: OnceCell::new(),
         };
@@ -99,7 +99,8 @@ impl Tree {
     }
 
     fn vote(&mut self, by: u8, at: NodeId) {
-        self.sight.votes.insert(dev(by), at);
+        self.sight.votes.retain(|(voter, _)| *voter != dev(by));
+        self.sight.votes.push((dev(by), at));
     }
 
     fn end(&mut self, of: u8, as_of: NodeId) {

@@ -1,0 +1,182 @@
+//! Asking for control objects that others refer to and that are not here.
+//!
+//! Sync asks for places, and a place that is taken is asked for no more. An author who signs two objects
+//! for one place, and gives each to another half, would keep the halves apart. But ops name ops by id,
+//! commits name ops, parents and key packages, heads name nodes: who lacks what is named asks a member
+//! for it by a direct seal, and is answered with the envelopes. Nobody refers to heads; so who sees a
+//! member stay on another branch asks it for all heads that it goes by.
+//!
+//! What is named may not exist: each question waits twice as long as the one before and goes to the next
+//! member.
+
+use super::Thread;
+use crate::envelope::{Class, Envelope, Place};
+use crate::group::direct::{self, Content, Question};
+use crate::id::{NodeId, OpId, Slot};
+use crate::limits;
+use crate::machine::ctx::Ctx;
+use crate::ranges::Log;
+use crate::store::table;
+use crate::time::Instant;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Before something that is named and not here is asked for; doubles with each question.
+const ASK_MS: u64 = 30_000;
+const DOUBLINGS: u32 = 7;
+/// Between two answers to one member.
+const ANSWER_MS: u64 = 5_000;
+
+/// What is lacking since when, and what was answered when.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    lacking: BTreeSet<[u8; 16]>,
+    apart: BTreeSet<Slot>,
+    times: u32,
+    due: Option<Instant>,
+    answered: BTreeMap<Slot, Instant>,
+}
+
+impl Thread {
+    /// Asks for what is lacking, if it is time. Returns when it is to be done again.
+    pub(super) fn ask(&mut self, ctx: &mut Ctx<'_>) -> Option<Instant> {
+        let may = self.me(ctx.dev()).is_some() && !self.is_stale(ctx.dev());
+        let (lacking, apart) = (self.lacking(), self.apart(ctx));
+        let nothing = lacking.is_empty() && apart.is_empty();
+        if !may || nothing {
+            (self.asked.due, self.asked.times) = (None, 0);
+            return None;
+        }
+        if (&lacking, &apart) != (&self.asked.lacking, &self.asked.apart) {
+            (self.asked.due, self.asked.times) = (None, 0);
+        }
+        (self.asked.lacking, self.asked.apart) = (lacking, apart);
+        let wait = ASK_MS << self.asked.times.min(DOUBLINGS);
+        let due = *self.asked.due.get_or_insert(ctx.now.mono.plus_ms(wait));
+        if due > ctx.now.mono {
+            return Some(due);
+        }
+        self.put_questions(ctx);
+        self.asked.times += 1;
+        let again = ctx.now.mono.plus_ms(ASK_MS << self.asked.times.min(DOUBLINGS));
+        self.asked.due = Some(again);
+        Some(again)
+    }
+
+    fn put_questions(&self, ctx: &mut Ctx<'_>) {
+        let ids: Vec<[u8; 16]> = self.asked.lacking.iter().copied().collect();
+        let ids: Vec<_> = ids.into_iter().take(limits::IDS_PER_QUESTION).collect();
+        let others: Vec<Slot> = self.members_but(ctx);
+        let next = others.get(self.asked.times as usize % others.len().max(1));
+        let next = next.copied().filter(|_| !ids.is_empty());
+        let asked: BTreeSet<Slot> = self.asked.apart.iter().copied().chain(next).collect();
+        for slot in asked {
+            if self.is_unread(ctx, slot) {
+                continue;
+            }
+            let heads = self.asked.apart.contains(&slot);
+            let ids = ids.clone();
+            let question = Content::Question(Question { heads, ids });
+            self.seal_for_one(ctx, slot, Class::Text, &question);
+        }
+    }
+
+    fn members_but(&self, ctx: &Ctx<'_>) -> Vec<Slot> {
+        let members = self.membership.members.iter();
+        let others = members.filter(|(dev, _)| **dev != ctx.dev() && !self.is_revoked(ctx, **dev));
+        others.map(|(_, member)| member.slot).collect()
+    }
+
+    /// Ids of ops, nodes and key packages that objects here name and that are not here.
+    fn lacking(&self) -> BTreeSet<[u8; 16]> {
+        let mut lacking: BTreeSet<[u8; 16]> = self.membership.missing.iter().map(|id| id.0).collect();
+        let packages = self.membership.missing_key_packages.iter();
+        lacking.extend(packages.filter_map(|hash| hash.first_chunk().copied()));
+        let headers = self.commits.values().map(|commit| &commit.header);
+        for header in headers.chain(self.unbuilt.values()) {
+            let named = header.adds.iter().chain(&header.removes);
+            let is_here = |id: &OpId| self.ops.as_ref().is_none_or(|ops| ops.get(*id).is_some());
+            lacking.extend(named.filter(|id| !is_here(id)).map(|id| id.0));
+            if !self.knows(header.parent) {
+                lacking.insert(header.parent.0);
+            }
+        }
+        let ahead = self.ahead.values().map(|ahead| ahead.head.node);
+        lacking.extend(ahead.filter(|node| !self.knows(*node)).map(|node| node.0));
+        lacking
+    }
+
+    fn knows(&self, node: NodeId) -> bool {
+        node == self.root || self.commits.contains_key(&node)
+    }
+
+    /// Members whose newest head stands on another branch, of which all is here.
+    fn apart(&self, ctx: &Ctx<'_>) -> BTreeSet<Slot> {
+        let path: BTreeSet<NodeId> = self.climb(self.head).collect();
+        let is_apart = |slot: &Slot| {
+            let node = self.heads.get(slot).map(|info| info.head.node);
+            node.is_some_and(|node| {
+                !path.contains(&node) && self.rosters.contains_key(&node) && !self.leads_to(self.head, node)
+            })
+        };
+        self.members_but(ctx).into_iter().filter(is_apart).collect()
+    }
+
+    fn leads_to(&self, from: NodeId, node: NodeId) -> bool {
+        self.climb(node).any(|at| at == from)
+    }
+
+    /// Answers a member with what is here of what it asks for.
+    pub(super) fn answer(&mut self, ctx: &mut Ctx<'_>, slot: Slot, question: &Question) {
+        let last = self.asked.answered.get(&slot);
+        let is_soon = last.is_some_and(|last| ctx.now.mono < last.plus_ms(ANSWER_MS));
+        if is_soon || self.is_stale(ctx.dev()) || self.is_unread(ctx, slot) {
+            return;
+        }
+        let of_node = |id: &[u8; 16]| self.commits.get(&NodeId(*id)).map(|commit| commit.op.0);
+        let named = question.ids.iter().map(|id| of_node(id).unwrap_or(*id));
+        let mut keys: Vec<Vec<u8>> = named
+            .filter_map(|id| self.control_rows.get(&id).cloned())
+            .collect();
+        if question.heads {
+            keys.extend(self.head_rows());
+        }
+        let (mut envelopes, mut room) = (Vec::new(), direct::HANDED_ON_BYTES);
+        for key in keys.into_iter().take(limits::IDS_PER_QUESTION) {
+            let Ok(Some(envelope)) = ctx.get(&key) else {
+                continue;
+            };
+            let Some(rest) = room.checked_sub(direct::object_room(&envelope)) else {
+                break;
+            };
+            room = rest;
+            envelopes.push(envelope);
+        }
+        if !envelopes.is_empty() {
+            self.asked.answered.insert(slot, ctx.now.mono);
+            self.seal_for_one(ctx, slot, Class::Text, &Content::Objects(envelopes));
+        }
+    }
+
+    /// Rows of second heads, then of the newest.
+    fn head_rows(&self) -> Vec<Vec<u8>> {
+        let seconds = self.second_heads.values().flat_map(|heads| heads.values());
+        let newest = self.heads.iter().map(|(slot, info)| {
+            let column = Log::Heads as u8;
+            table::envelope(self.id, *slot, column, info.head.counter)
+        });
+        seconds.map(|second| second.row.clone()).chain(newest).collect()
+    }
+
+    /// Takes the objects of an answer like those that a link brings.
+    pub(super) fn absorb_objects(&mut self, ctx: &mut Ctx<'_>, envelopes: &[Bytes]) {
+        for bytes in envelopes {
+            let Ok(envelope) = Envelope::decode(bytes) else {
+                continue;
+            };
+            if matches!(envelope.place, Place::Log { log, .. } if log != Log::Content) {
+                self.absorb(ctx, &envelope, bytes);
+            }
+        }
+    }
+}
