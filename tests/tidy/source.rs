@@ -29,8 +29,9 @@ const SOURCE: [&str; 11] = [
 
 /// Names of the plain values that carry faults into a machine, and of the faults of a node. Its `Hooks` as
 /// a whole are handed through products, all off.
-const FAULT_NAMES: [&str; 5] = [
+const FAULT_NAMES: [&str; 6] = [
     "Flaws",
+    "Lie",
     "open_with",
     "in_clear",
     "word_before_evidence",

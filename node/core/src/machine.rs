@@ -17,6 +17,7 @@ pub mod event;
 mod greet;
 mod holdings;
 pub mod input;
+pub mod insider;
 pub mod open;
 pub mod output;
 mod plan;

@@ -21,6 +21,7 @@ mod control;
 mod ctl_keys;
 mod direct;
 mod fork;
+mod insider;
 mod load;
 mod parked;
 mod proof;
@@ -153,6 +154,8 @@ pub(crate) struct Thread {
     pub(crate) slots: BTreeMap<Slot, Author>,
     pub(crate) commits: BTreeMap<NodeId, CommitInfo>,
     pub(crate) children: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// Of them those whose roster is not known: an op or a commit before them is missing.
+    pub(crate) unrooted: BTreeSet<NodeId>,
     /// Commits whose key packages are not all here.
     pub(crate) unbuilt: BTreeMap<OpId, Commit>,
     /// Rosters by the headers of the path.
@@ -247,6 +250,7 @@ impl Thread {
             slots: BTreeMap::new(),
             commits: BTreeMap::new(),
             children: BTreeMap::new(),
+            unrooted: BTreeSet::new(),
             unbuilt: BTreeMap::new(),
             rosters: BTreeMap::new(),
             nodes: BTreeMap::new(),

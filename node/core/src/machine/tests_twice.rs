@@ -4,9 +4,10 @@ use super::tests::*;
 use super::*;
 use crate::directory::Role;
 use crate::envelope::{Class, Envelope, Place};
-use crate::group::control::{self, Act, Head, Object, Op, Why};
+use crate::group::control::{self, Act, Commit, Head, MadeBy, Object, Op, Why};
 use crate::group::mls::Suite;
 use crate::id::{NodeId, OpId, Slot};
+use crate::limits;
 use crate::ranges::Log;
 use bytes::Bytes;
 
@@ -222,7 +223,7 @@ fn a_flood_of_second_objects_is_kept_within_bounds() {
     let (mut table, all, thread) = physicians(3);
     let (at, insider) = (all[0], all[2]);
     table.cut(insider);
-    for n in 0..3 * crate::limits::SECONDS_PER_SLOT as u8 {
+    for n in 0..3 * limits::SECONDS_PER_SLOT as u8 {
         let object = next_op(
             &table,
             insider,
@@ -237,11 +238,93 @@ fn a_flood_of_second_objects_is_kept_within_bounds() {
     let t = table.thread(at, thread);
     assert_eq!(t.membership.equivocal.len(), 1);
     let (_, ids) = t.membership.equivocal.first_key_value().unwrap();
-    assert_eq!(ids.len(), 1 + crate::limits::SECONDS_PER_SLOT);
+    assert_eq!(ids.len(), 1 + limits::SECONDS_PER_SLOT);
     let expected = stand(&table, at, thread);
     table.cut(at);
     table.reopen(at);
     assert_eq!(stand(&table, at, thread), expected);
     let again = table.thread(at, thread).membership.equivocal.len();
     assert_eq!(again, 1, "all of them are there after a restart");
+}
+
+#[test]
+fn commits_that_are_ground_out_win_against_no_removal_and_stop_nobody() {
+    let (mut table, all, thread) = physicians(5);
+    let [guardian, doctor, nurse, tablet, insider] = all[..] else {
+        panic!("five")
+    };
+    cut(&mut table, &all);
+    link(&mut table, &[guardian, doctor, nurse]);
+    let dev = table.dev(insider);
+    table.command(guardian, Command::Remove { thread, dev });
+    table.pass(20_000);
+    let whom = table.dev(tablet);
+    let (now, b) = (table.now(), &mut table.boxes[insider]);
+    let (tries, publish) = (2_000, 200);
+    let lie = insider::Lie::Grind {
+        thread,
+        whom,
+        tries,
+        publish,
+    };
+    let ground = b.machine.lie(&b.store, now, &lie).unwrap();
+    table.drain(insider);
+    assert_eq!(ground.len(), publish);
+    for at in [guardian, doctor, nurse] {
+        table.connect(insider, at);
+    }
+    table.pass(120_000);
+    let t = table.thread(doctor, thread);
+    assert!(
+        ground.iter().all(|node| t.commits.contains_key(node)),
+        "they were looked at"
+    );
+    assert!(t.refused.len() <= limits::SIDE_NODES + publish && t.nodes.len() < 10);
+    for at in [guardian, doctor, nurse] {
+        let view = table.boxes[at].machine.view(thread).unwrap();
+        assert_eq!(
+            (view.stopped, view.members.len()),
+            (None, 3),
+            "without insider and tablet"
+        );
+        let on_path: Vec<NodeId> = table.thread(at, thread).climb(view.head).collect();
+        assert!(!ground.iter().any(|node| on_path.contains(node)));
+    }
+    let note = table.note(guardian, thread, "goes on");
+    table.pass(10_000);
+    assert_eq!(table.text(nurse, thread, note).as_deref(), Some("goes on"));
+    assert_eq!(table.text(insider, thread, note), None);
+}
+
+#[test]
+fn commits_that_name_nothing_here_are_few() {
+    let (mut table, all, thread) = physicians(3);
+    let (at, insider) = (all[0], all[2]);
+    table.cut(insider);
+    let slot = table.thread(insider, thread).me(table.dev(insider)).unwrap().0;
+    for n in 0..2 * limits::UNROOTED_PER_SLOT as u32 {
+        let op = OpId([n as u8 + 1; 16]);
+        let commit = Commit {
+            parent: NodeId([9; 16]),
+            author: slot,
+            made_by: MadeBy::Member,
+            adds: vec![],
+            removes: vec![op],
+            key: Some([n as u8; 32]),
+            body: vec![1, n as u8].into(),
+        };
+        table.hack(insider, thread, |t, ctx| {
+            let handle = t.handle_now().unwrap();
+            let object = Object::Commit(commit);
+            t.put_control(ctx, slot, handle, Class::Text, object).unwrap();
+        });
+    }
+    table.connect(insider, at);
+    table.pass(60_000);
+    let t = table.thread(at, thread);
+    assert_eq!(t.unrooted.len(), limits::UNROOTED_PER_SLOT);
+    assert_eq!(t.commits.len(), 2 + limits::UNROOTED_PER_SLOT);
+    let note = table.note(at, thread, "goes on");
+    table.pass(10_000);
+    assert_eq!(table.text(all[1], thread, note).as_deref(), Some("goes on"));
 }

@@ -101,6 +101,9 @@ impl Thread {
         let mut counters = self.own_counters(ctx, slot)?;
         let (log, seq) = match object {
             Object::Head(_) => (Log::Heads, counters.head),
+            _ if counters.control >= limits::CONTROL_PER_SLOT => {
+                return Err(CommandError::Full("control objects of this life"));
+            }
             _ => {
                 counters.control += 1;
                 (Log::Control, counters.control)

@@ -77,24 +77,29 @@ impl Thread {
     /// Rosters of all commits whose path is here and whose ops count. A held node whose MLS roster
     /// is another one was a lie: it is dropped.
     fn renew_rosters(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let mut ready: Vec<NodeId> = self.unrooted.iter().copied().collect();
         let mut moved = false;
-        loop {
-            let found = self.commits.iter().find_map(|(node, commit)| {
-                let parent = self.rosters.get(&commit.header.parent)?;
-                let new = !self.rosters.contains_key(node);
-                new.then(|| self.roster_after(parent, &commit.header))
-                    .flatten()
-                    .map(|r| (*node, r))
-            });
-            let Some((node, roster)) = found else { return moved };
+        while let Some(node) = ready.pop() {
+            let Some(roster) = self.roster_of(node) else {
+                continue;
+            };
             moved = true;
+            self.unrooted.remove(&node);
             if self.nodes.get(&node).is_some_and(|state| !fits(state, &roster)) {
                 self.nodes.remove(&node);
                 self.refused.insert(node);
                 self.save_keys(ctx);
             }
             self.rosters.insert(node, roster);
+            let children = self.children.get(&node).into_iter().flatten();
+            ready.extend(children.filter(|child| self.unrooted.contains(*child)));
         }
+        moved
+    }
+
+    fn roster_of(&self, node: NodeId) -> Option<Roster> {
+        let header = &self.commits.get(&node)?.header;
+        self.roster_after(self.rosters.get(&header.parent)?, header)
     }
 
     /// Roster of a child by its header; `None` while an op that it names does not count here, and if its
@@ -116,13 +121,16 @@ impl Thread {
                 return None;
             }
         }
-        // what changes nothing is no step: a member could make thousands of them
+        // what changes nothing is no step
         let named = self.named_on(header.parent);
-        let is_empty = header.removes.is_empty() && header.adds.is_empty();
-        if is_empty || header.removes.iter().any(|id| named.contains(id)) {
-            return None;
-        }
-        Some(roster)
+        let again = header.removes.iter().any(|id| named.contains(id));
+        (!again).then_some(roster)
+    }
+
+    /// Whether all that a commit names is here.
+    pub(super) fn has_roster(&self, header: &Commit) -> bool {
+        let parent = self.rosters.get(&header.parent);
+        parent.is_some_and(|parent| self.roster_after(parent, header).is_some())
     }
 
     /// Whether the life that a slot belongs to stands in a roster.

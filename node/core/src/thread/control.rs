@@ -70,6 +70,9 @@ impl Thread {
         let (slot, log, seq) = at;
         let id = MsgId::of(bytes);
         let key = (log as u8, slot, seq);
+        if log == Log::Control && seq > limits::CONTROL_PER_SLOT {
+            return Absorbed::Useless;
+        }
         let taken = self.items.get(&key).copied();
         if taken.is_some_and(|i| i.id == id) || log == Log::Heads && self.is_old_head(slot, seq) {
             return Absorbed::Useless;
@@ -395,13 +398,18 @@ impl Thread {
         }
     }
 
-    /// Whether one author has said more commits than are kept without the key packages that they need.
+    /// Whether one author has said more commits than are kept without what they name: key packages, ops,
+    /// commits before them.
     fn is_one_too_many(&self, commit: &Commit) -> bool {
-        let others = self
-            .unbuilt
-            .values()
-            .filter(|other| other.author == commit.author);
-        others.count() >= limits::UNBUILT_PER_SLOT && matches!(self.full_bytes(commit), Ok(None))
+        let by_author = |other: &&Commit| other.author == commit.author;
+        if self.unbuilt.values().filter(by_author).count() >= limits::UNBUILT_PER_SLOT
+            && matches!(self.full_bytes(commit), Ok(None))
+        {
+            return true;
+        }
+        let unrooted = self.unrooted.iter().filter_map(|node| self.commits.get(node));
+        unrooted.filter(|other| by_author(&&other.header)).count() >= limits::UNROOTED_PER_SLOT
+            && !self.has_roster(commit)
     }
 
     /// The MLS bytes of a commit; `None` while a key package that it adds is missing.
@@ -413,7 +421,9 @@ impl Thread {
     /// A commit is known by its header; its full bytes need the key packages that it adds.
     fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
         let is_founders = self.slots.get(&commit.author).map(|a| a.dev) == self.founder();
-        if commit.made_by != MadeBy::Member && !is_founders {
+        // what changes nothing is no step: a member could make thousands of them
+        let is_empty = commit.adds.is_empty() && commit.removes.is_empty();
+        if commit.made_by != MadeBy::Member && !is_founders || is_empty {
             return;
         }
         let bytes = match self.full_bytes(&commit) {
@@ -438,6 +448,9 @@ impl Thread {
             });
         }
         self.confirm_key(op, &commit);
+        if !self.rosters.contains_key(&node) {
+            self.unrooted.insert(node);
+        }
         self.commits.insert(
             node,
             CommitInfo {

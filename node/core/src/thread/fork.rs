@@ -133,7 +133,7 @@ impl Thread {
     }
 
     /// A node and its ancestors, as far as their commits are here.
-    pub(super) fn climb(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    pub(crate) fn climb(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         std::iter::successors(Some(node), |at| Some(self.commits.get(at)?.header.parent))
     }
 
