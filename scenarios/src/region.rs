@@ -163,10 +163,24 @@ fn one(seed: u64, district: u64, size: &Size, trace: Trace) -> Outcome {
     for sent in &play.sent {
         outcome.take(sent, &days[sent.unit], &mut hands);
     }
+    outcome.check_limit();
     outcome
 }
 
 impl Outcome {
+    /// A machine that beats the limit shows that lines and coverage are not what the models take them for.
+    fn check_limit(&mut self) {
+        let faster = |ecg: &&Ecg| ecg.ours_ms.is_some_and(|ms| Some(ms + 1) < ecg.oracle_ms);
+        let found = self.ecgs.iter().find(faster);
+        if let (Some(ecg), None) = (found, &self.violation) {
+            self.violation = Some(Violation {
+                invariant: "nobody is faster than the line",
+                what: format!("{ecg:?}"),
+                at_us: self.virtual_us,
+            });
+        }
+    }
+
     /// Adds what became of an ECG, with the models beside it.
     fn take(&mut self, sent: &play::Sent, day: &road::Unit, hands: &mut Chance) {
         let capture = &sent.capture;

@@ -10,16 +10,17 @@
 //! loss of rate by congestion control, no break when cells change, no queue at its server.
 //!
 //! The **oracle** begins at the moment of capture and uses each second of coverage at full rate, loses
-//! nothing to handshakes, restarts or waits, and needs the bytes of the file alone.
+//! nothing to noise, handshakes, restarts or waits, and needs the bytes of the file alone. Nothing that
+//! sends the file as it is can be faster; that no machine ever is, is checked for each ECG.
 
 use super::map::Cover;
 use super::road::{Capture, Unit};
 use crate::chance::Chance;
 
 /// How often a person tries in all.
-const TRIES: u32 = 2;
-/// From the message of failure until a person tries again.
-const PAUSE_S: (u64, u64) = (60, 240);
+const TRIES: u32 = 4;
+/// Seconds from the message of failure until a person tries again, from and to.
+const PAUSE_S: (u64, u64) = (120, 300);
 /// From capture until the first try.
 const FIRST_S: u64 = 10;
 /// Without any signal the client says so after this time.
@@ -86,7 +87,7 @@ pub(super) fn oracle_ms(unit: &Unit, capture: &Capture, bytes: u64) -> Option<u6
     let last = unit.spans.last()?.from_s + 24 * super::road::HOUR_S;
     for second in capture.at_s..last {
         let cover = unit.cover(second);
-        let rate = useful_bps(cover).unwrap_or(0);
+        let rate = cover.profile().map_or(0, |line| line.rate_bps);
         if rate * 1_000_000 >= left {
             let flight_ms = cover.profile()?.one_way_us / 1000;
             return Some((second - capture.at_s) * 1000 + left / (rate * 1000) + flight_ms);

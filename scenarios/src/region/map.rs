@@ -14,12 +14,12 @@ use aidmesh_netem::Profile;
 
 /// Metres from the hospital to the edges of the district.
 pub(super) const HALF_SIDE_M: i64 = 25_000;
-/// Radius of the town.
-pub(super) const TOWN_M: i64 = 5_000;
+/// Radius of the hospital's town, from and to.
+const TOWN_M: (u64, u64) = (1_000, 4_000);
 /// Width of the weak rim around a hole.
 pub(super) const RIM_M: i64 = 1_500;
 /// Holes of a district.
-const HOLES: usize = 16;
+const HOLES: usize = 22;
 /// One of so many holes is under open sky.
 const OPEN_SKY: u64 = 4;
 
@@ -115,6 +115,7 @@ struct Hole {
 #[derive(Clone, Debug)]
 pub(super) struct Map {
     holes: Vec<Hole>,
+    town_m: i64,
     /// Where each unit has its base.
     pub(super) bases: Vec<Point>,
 }
@@ -129,16 +130,18 @@ impl Map {
                 radius_m: chance.between(1_500, 5_500) as i64,
                 open_sky: chance.below(OPEN_SKY) == 0,
             };
-            if hole.centre.distance_m(Point::default()) > TOWN_M + hole.radius_m {
+            if hole.centre.distance_m(Point::default()) > hole.radius_m {
                 holes.push(hole);
             }
         }
+        let town_m = chance.between(TOWN_M.0, TOWN_M.1) as i64;
         let mut map = Map {
             holes,
+            town_m,
             bases: Vec::new(),
         };
         while map.bases.len() < units {
-            let half_m = if chance.percent(40) { TOWN_M } else { HALF_SIDE_M };
+            let half_m = if chance.percent(40) { town_m } else { HALF_SIDE_M };
             let base = Point::default().near(half_m, chance);
             if matches!(map.cover_at(base), Cover::Country | Cover::Town) {
                 map.bases.push(base);
@@ -154,7 +157,7 @@ impl Map {
 
     /// What there is at a place under the open sky, before the rim's fading.
     pub(super) fn cover_at(&self, at: Point) -> Cover {
-        let mut best = match at.distance_m(Point::default()) <= TOWN_M {
+        let mut best = match at.distance_m(Point::default()) <= self.town_m {
             true => Cover::Town,
             false => Cover::Country,
         };

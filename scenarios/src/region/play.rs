@@ -39,7 +39,7 @@ const ROUND_TRIPS: u64 = 3;
 const HANDSHAKE_BYTES: u32 = 6_000;
 /// From a complete ECG until a physician has looked at it.
 const LOOK_US: u64 = MINUTE;
-/// A restarted tablet is away for that long.
+/// A restarted tablet or relay is away for that long.
 const RESTART_US: u64 = MINUTE;
 /// The longest step between two looks at what machines told.
 const STEP_US: u64 = 10 * SECOND;
@@ -57,6 +57,7 @@ enum Act {
     Notice { unit: usize },
     Restart { unit: usize },
     Look { ecg: usize },
+    RelayRestart,
 }
 
 /// What became of one ECG.
@@ -87,6 +88,7 @@ pub(super) struct Play<'a> {
     days: &'a [Unit],
     chance: Chance,
     hospital: HostId,
+    relay: HostId,
     units: Vec<HostId>,
     cables: Vec<CableId>,
     hotlines: Vec<ThreadId>,
@@ -134,6 +136,7 @@ impl<'a> Play<'a> {
             days,
             chance,
             hospital,
+            relay,
             units,
             cables,
             hotlines: Vec::new(),
@@ -207,6 +210,10 @@ impl<'a> Play<'a> {
     }
 
     fn plan_day(&mut self) {
+        let last = self.days.iter().filter_map(|day| day.spans.last());
+        let end_us = last.map(|span| span.from_s * SECOND).max().unwrap_or(0);
+        let restart_us = self.chance.below(end_us.max(1));
+        self.plan(restart_us, Act::RelayRestart);
         for (unit, day) in self.days.iter().enumerate() {
             let ends = day.spans.iter().skip(1).map(|span| Some(span.from_s));
             for (span, end_s) in day.spans.iter().zip(ends.chain([None])) {
@@ -256,6 +263,7 @@ impl<'a> Play<'a> {
                 self.world.crash_for(self.units[unit], keep, RESTART_US, true);
             }
             Act::Look { ecg } => self.look(ecg),
+            Act::RelayRestart => self.world.crash_for(self.relay, 0, RESTART_US, true),
         }
     }
 

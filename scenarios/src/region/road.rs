@@ -25,7 +25,7 @@ const ECG_PERCENT: u64 = 35;
 /// Of 100 ECGs that many show an infarction and send an alarm.
 const STEMI_PERCENT: u64 = 15;
 /// Of 100 scenes that many are in a building that lets no signal out.
-const SHADOW_PERCENT: u64 = 22;
+const SHADOW_PERCENT: u64 = 15;
 /// Of 100 ECGs that many see the tablet restart between capture and arrival.
 const RESTART_PERCENT: u64 = 4;
 /// Metres a second along the straight line: about 65 km/h on roads a fifth longer.

@@ -21,6 +21,10 @@ pub struct Client {
     pub of: u64,
     /// `before_arrival / of`.
     pub p: f64,
+    /// Lower end of the 95 % interval of `p` (Wilson, J Am Stat Assoc 1927;22:209).
+    pub p_low: f64,
+    /// Readable within five minutes of capture.
+    pub within_300_s: u64,
     /// Never readable.
     pub never: u64,
     /// Median time from capture to readable, seconds.
@@ -67,6 +71,8 @@ pub struct Report {
     pub coverage_at_capture: f64,
     /// The product's machines: the file complete.
     pub ours: Client,
+    /// The product's machines, only those ECGs that the oracle brings there before arrival.
+    pub ours_where_possible: Client,
     /// The product's machines: the entry open, and with it the digest.
     pub ours_digest: Client,
     /// A model of a client of the cloud.
@@ -92,6 +98,8 @@ pub(super) fn report(seed: u64, size: &Size, outcomes: &[Outcome], took: Duratio
     let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
     let ecgs: Vec<Ecg> = outcomes.iter().flat_map(|o| o.ecgs.iter().copied()).collect();
     let count = ecgs.len() as u64;
+    let mut possible = ecgs.clone();
+    possible.retain(|ecg| ecg.oracle_ms.is_some_and(|ms| ms < ecg.arrive_ms));
     let broken = outcomes.iter().filter_map(|outcome| {
         let violation = outcome.violation.as_ref()?;
         Some(Broken {
@@ -120,6 +128,7 @@ pub(super) fn report(seed: u64, size: &Size, outcomes: &[Outcome], took: Duratio
         coverage: share(sum(|o| o.covered_s), sum(|o| o.carried_s)),
         coverage_at_capture: share(sum(|o| o.covered_at_capture), count),
         ours: client(&ecgs, false, |ecg| ecg.ours_ms),
+        ours_where_possible: client(&possible, false, |ecg| ecg.ours_ms),
         ours_digest: client(&ecgs, false, |ecg| ecg.digest_ms),
         cloud_only: client(&ecgs, true, |ecg| ecg.cloud_ms),
         oracle: client(&ecgs, true, |ecg| ecg.oracle_ms),
@@ -146,6 +155,8 @@ fn client(ecgs: &[Ecg], model: bool, time: fn(&Ecg) -> Option<u64>) -> Client {
         before_arrival,
         of,
         p: share(before_arrival, of),
+        p_low: wilson_low(before_arrival, of),
+        within_300_s: times.partition_point(|ms| *ms <= 300_000) as u64,
         never: times.iter().filter(|ms| **ms == u64::MAX).count() as u64,
         p50_s: percentile(&times, 50),
         p95_s: percentile(&times, 95),
@@ -162,6 +173,20 @@ pub(super) fn percentile(sorted_ms: &[u64], percent: usize) -> Option<f64> {
 fn share(part: u64, whole: u64) -> f64 {
     let thousandths = part as f64 * 1000.0 / whole.max(1) as f64;
     thousandths.round() / 1000.0
+}
+
+/// The lower end of Wilson's score interval at 95 %, rounded to three decimals.
+pub(super) fn wilson_low(part: u64, whole: u64) -> f64 {
+    const Z: f64 = 1.96;
+    if whole == 0 {
+        return 0.0;
+    }
+    let n = whole as f64;
+    let p = part as f64 / n;
+    let middle = p + Z * Z / (2.0 * n);
+    let width = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let low = (middle - width) / (1.0 + Z * Z / n);
+    (low * 1000.0).round() / 1000.0
 }
 
 fn hash(outcomes: &[Outcome]) -> String {
@@ -196,6 +221,7 @@ impl Report {
         writeln!(out, "readable at the hospital before arrival:")?;
         let rows = [
             ("ours, file complete", self.ours),
+            ("ours, where possible at all", self.ours_where_possible),
             ("ours, digest", self.ours_digest),
             ("cloud-only (a model)", self.cloud_only),
             ("limit (an oracle, a model)", self.oracle),
@@ -204,10 +230,11 @@ impl Report {
             let time = |s: Option<f64>| s.map_or("never".to_owned(), |s| format!("{s} s"));
             writeln!(
                 out,
-                "  {name:<27} {:>5.1} %  {:>4} of {:>4}, {} never; P50 {}, P95 {}",
+                "  {name:<27} {:>5.1} %  {:>4} of {:>4}, {:>4} in 5 min, {} never; P50 {}, P95 {}",
                 percent(client.p),
                 client.before_arrival,
                 client.of,
+                client.within_300_s,
                 client.never,
                 time(client.p50_s),
                 time(client.p95_s)
