@@ -34,7 +34,7 @@ enum What {
         /// In place of the scenario's seed.
         #[arg(long)]
         seed: Option<u64>,
-        /// The ECG to send: .hea, .mat, .dat, .dcm or a WFDB name without ending; else invented.
+        /// The ECG that scenarios send: .hea, .mat, .dat, .dcm or a WFDB name without ending; else invented.
         #[arg(long, value_name = "FILE")]
         ecg: Option<PathBuf>,
         /// One line for each event.
@@ -43,7 +43,7 @@ enum What {
         /// One JSON object for each scenario.
         #[arg(long)]
         json: bool,
-        /// Of `region`: only the first N districts; with --all it is 1.
+        /// Of `region`: only the first N districts; with --all 1 unless given.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=region::DISTRICTS))]
         districts: Option<u64>,
     },
@@ -87,6 +87,9 @@ enum What {
     List,
 }
 
+const NO_ECG: &str = "region invents an ECG for each patient; --ecg is for scenarios";
+const NO_DISTRICTS: &str = "only region has districts";
+
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Run {
@@ -98,7 +101,9 @@ fn main() -> ExitCode {
             json,
             districts,
         } => match name.filter(|_| !all) {
+            Some(name) if name == region::NAME && ecg.is_some() => Err(NO_ECG.into()),
             Some(name) if name == region::NAME => play_region(seed, districts, trace, json),
+            Some(_) if districts.is_some() => Err(NO_DISTRICTS.into()),
             Some(name) => run(vec![name], seed, ecg, trace, json),
             None => all_of_them(seed, ecg, trace, json, districts),
         },
@@ -173,11 +178,9 @@ fn play_region(seed: Option<u64>, districts: Option<u64>, trace: bool, json: boo
             err,
             "district {district} at {at_s} s breaks a rule: {invariant}: {what}"
         )?;
-        let (name, seed, upto) = (region::NAME, report.seed, district + 1);
-        writeln!(
-            err,
-            "replay: cargo run --release -p aidmesh-scenarios -- run {name} --seed {seed} --districts {upto} --trace"
-        )?;
+        let command = "cargo run --release -p aidmesh-scenarios -- run region";
+        let (seed, upto) = (report.seed, district + 1);
+        writeln!(err, "replay: {command} --seed {seed} --districts {upto} --trace")?;
     }
     Ok(report.violations == 0)
 }

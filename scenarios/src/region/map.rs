@@ -38,6 +38,12 @@ impl Point {
         (x * x + y * y).isqrt()
     }
 
+    /// Whether another place is at most `radius_m` away.
+    pub(super) fn is_within(self, radius_m: i64, other: Point) -> bool {
+        let (x, y) = (self.east_m - other.east_m, self.north_m - other.north_m);
+        x * x + y * y <= radius_m * radius_m
+    }
+
     /// The place after `part` of `whole` of the straight way to `to`.
     pub(super) fn towards(self, to: Point, part: u64, whole: u64) -> Point {
         let (part, whole) = (part.min(whole) as i64, whole.max(1) as i64);
@@ -130,7 +136,7 @@ impl Map {
                 radius_m: chance.between(1_500, 5_500) as i64,
                 open_sky: chance.below(OPEN_SKY) == 0,
             };
-            if hole.centre.distance_m(Point::default()) > hole.radius_m {
+            if !hole.centre.is_within(hole.radius_m, Point::default()) {
                 holes.push(hole);
             }
         }
@@ -157,19 +163,16 @@ impl Map {
 
     /// What there is at a place under the open sky, before the rim's fading.
     pub(super) fn cover_at(&self, at: Point) -> Cover {
-        let mut best = match at.distance_m(Point::default()) <= self.town_m {
+        let mut best = match at.is_within(self.town_m, Point::default()) {
             true => Cover::Town,
             false => Cover::Country,
         };
         for hole in &self.holes {
-            let away_m = at.distance_m(hole.centre);
-            let here = match (away_m <= hole.radius_m, away_m <= hole.radius_m + RIM_M) {
-                (true, _) if hole.open_sky => Cover::Sat,
-                (true, _) => Cover::Dark,
-                (false, true) => Cover::Rural,
-                (false, false) => continue,
-            };
-            best = best.min(here);
+            if at.is_within(hole.radius_m, hole.centre) {
+                best = best.min(if hole.open_sky { Cover::Sat } else { Cover::Dark });
+            } else if at.is_within(hole.radius_m + RIM_M, hole.centre) {
+                best = best.min(Cover::Rural);
+            }
         }
         best
     }

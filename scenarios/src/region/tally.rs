@@ -33,6 +33,15 @@ pub struct Client {
     pub p95_s: Option<f64>,
 }
 
+/// Seconds by which one client is later than another, over all ECGs; `None` is never.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Lag {
+    pub p50_s: Option<f64>,
+    pub p95_s: Option<f64>,
+    pub max_s: Option<f64>,
+}
+
 /// A rule that was broken.
 #[derive(Clone, Debug, Serialize)]
 pub struct Broken {
@@ -75,6 +84,8 @@ pub struct Report {
     pub ours_where_possible: Client,
     /// The product's machines: the entry open, and with it the digest.
     pub ours_digest: Client,
+    /// How long after the oracle ours was readable.
+    pub ours_behind_oracle: Lag,
     /// A model of a client of the cloud.
     pub cloud_only: Client,
     /// A model of the physical limit.
@@ -130,6 +141,7 @@ pub(super) fn report(seed: u64, size: &Size, outcomes: &[Outcome], took: Duratio
         ours: client(&ecgs, false, |ecg| ecg.ours_ms),
         ours_where_possible: client(&possible, false, |ecg| ecg.ours_ms),
         ours_digest: client(&ecgs, false, |ecg| ecg.digest_ms),
+        ours_behind_oracle: lag(&ecgs),
         cloud_only: client(&ecgs, true, |ecg| ecg.cloud_ms),
         oracle: client(&ecgs, true, |ecg| ecg.oracle_ms),
         refused: sum(|o| o.refused),
@@ -160,6 +172,17 @@ fn client(ecgs: &[Ecg], model: bool, time: fn(&Ecg) -> Option<u64>) -> Client {
         never: times.iter().filter(|ms| **ms == u64::MAX).count() as u64,
         p50_s: percentile(&times, 50),
         p95_s: percentile(&times, 95),
+    }
+}
+
+fn lag(ecgs: &[Ecg]) -> Lag {
+    let late = |ecg: &Ecg| Some(ecg.ours_ms?.saturating_sub(ecg.oracle_ms?));
+    let mut times: Vec<u64> = ecgs.iter().map(|ecg| late(ecg).unwrap_or(u64::MAX)).collect();
+    times.sort_unstable();
+    Lag {
+        p50_s: percentile(&times, 50),
+        p95_s: percentile(&times, 95),
+        max_s: percentile(&times, 100),
     }
 }
 
@@ -212,6 +235,7 @@ impl Report {
             self.ambulances, self.hospitals, self.hours, self.missions, self.ecgs, self.file_bytes
         )?;
         let percent = |p: f64| p * 100.0;
+        let time = |s: Option<f64>| s.map_or("never".to_owned(), |s| format!("{s} s"));
         writeln!(
             out,
             "any coverage: {:.1} % of the time from capture to arrival, {:.1} % of captures",
@@ -227,7 +251,6 @@ impl Report {
             ("limit (an oracle, a model)", self.oracle),
         ];
         for (name, client) in rows {
-            let time = |s: Option<f64>| s.map_or("never".to_owned(), |s| format!("{s} s"));
             writeln!(
                 out,
                 "  {name:<27} {:>5.1} %  {:>4} of {:>4}, {:>4} in 5 min, {} never; P50 {}, P95 {}",
@@ -240,6 +263,14 @@ impl Report {
                 time(client.p95_s)
             )?;
         }
+        let lag = self.ours_behind_oracle;
+        writeln!(
+            out,
+            "ours comes later than the limit by {} (P50), {} (P95), {} (at most)",
+            time(lag.p50_s),
+            time(lag.p95_s),
+            time(lag.max_s)
+        )?;
         writeln!(
             out,
             "{} words checked against disks, {} rules broken, trace {}, {} s",
