@@ -98,7 +98,7 @@ pub(super) struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    /// Enrols everybody and founds the hotlines; the day has not begun.
+    /// Enrols everybody; the day has not begun.
     pub(super) fn new(seed: u64, days: &'a [Unit], trace: Trace) -> Play<'a> {
         let mut world = World::new(seed, trace);
         let mut org = Organisation::new(seed);
@@ -129,7 +129,7 @@ impl<'a> Play<'a> {
         world.add_cable(wired, hospital, relay);
         let mut join = |host: &HostId| world.add_cable(line(Cover::Wifi), *host, relay);
         let cables = units.iter().map(&mut join).collect();
-        let mut play = Play {
+        Play {
             world,
             sent: Vec::new(),
             refused: 0,
@@ -143,18 +143,17 @@ impl<'a> Play<'a> {
             acts: BTreeMap::new(),
             planned: 0,
             begin_us: 0,
-        };
-        play.world.run_for(2 * SECOND);
-        for unit in 0..play.units.len() {
-            play.found(unit);
         }
-        play.world.run_for(30 * SECOND);
-        play.react();
-        play
     }
 
-    /// Plays the day and waits until all of it is there.
+    /// Founds the hotlines, plays the day and waits until all of it is there.
     pub(super) fn through(&mut self) {
+        self.world.run_for(2 * SECOND);
+        for unit in 0..self.units.len() {
+            self.found(unit);
+        }
+        self.world.run_for(30 * SECOND);
+        self.react();
         self.begin_us = self.world.now_us;
         self.plan_day();
         while self.world.violation.is_none() {
@@ -174,6 +173,9 @@ impl<'a> Play<'a> {
 
     /// Founds the hotline of a unit, and waits until it has it.
     fn found(&mut self, unit: usize) {
+        if self.world.violation.is_some() {
+            return;
+        }
         let (host, suite) = (self.units[unit], Suite::XWing);
         let command = Command::CreateThread {
             kind: ThreadKind::Hotline,
