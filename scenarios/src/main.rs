@@ -164,6 +164,12 @@ fn play_region(seed: Option<u64>, districts: Option<u64>, trace: bool, json: boo
     if json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
+        let word = if report.violations == 0 {
+            "ok      "
+        } else {
+            "FAILED  "
+        };
+        writeln!(out, "{word}{}: {}", region::NAME, region::ABOUT)?;
         report.tell(&mut out)?;
     }
     if let Some(broken) = &report.first_violation {

@@ -31,8 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Name on the command line.
 pub const NAME: &str = "region";
 /// One sentence for lists.
-pub const ABOUT: &str =
-    "200 ambulances, 12 hospitals, a day, holes in the coverage: ECG readable before arrival?";
+pub const ABOUT: &str = "A day of ambulances and holes in the coverage: can the ECG be read before arrival?";
 /// Hospitals of the whole region, and with them districts.
 pub const DISTRICTS: u64 = 12;
 /// Ambulances of the whole region.
