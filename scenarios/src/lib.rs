@@ -5,7 +5,7 @@
 //! * [`truth`] is the reference model: it sees everything from outside and stops a run at the first
 //!   thing that a machine must not do or say.
 //! * [`storm`] plays random runs, [`story`] plays scenarios from files, [`planted`] tests the simulator
-//!   itself with planted bugs, [`hostile`] lies.
+//!   itself with planted bugs, [`hostile`] lies. [`region`] plays a day of many ambulances.
 //!
 //! What is *not* simulated: sockets, TLS, the page, engines of storage, radio. How to use it:
 //! `docs/reference/simulator.md`.
@@ -21,6 +21,7 @@ pub mod disk;
 pub mod hostile;
 pub mod net;
 pub mod planted;
+pub mod region;
 pub mod report;
 pub mod storm;
 pub mod story;

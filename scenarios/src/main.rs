@@ -3,6 +3,7 @@
 
 use aidmesh_scenarios::bench_sync;
 use aidmesh_scenarios::planted;
+use aidmesh_scenarios::region::{self, Size};
 use aidmesh_scenarios::report;
 use aidmesh_scenarios::storm::{self, Outcome};
 use aidmesh_scenarios::story::{self, LIBRARY, Recording, Run, Story};
@@ -33,7 +34,7 @@ enum What {
         /// In place of the scenario's seed.
         #[arg(long)]
         seed: Option<u64>,
-        /// The ECG to send: .hea, .mat, .dat, .dcm or a WFDB name without ending; else invented.
+        /// The ECG that scenarios send: .hea, .mat, .dat, .dcm or a WFDB name without ending; else invented.
         #[arg(long, value_name = "FILE")]
         ecg: Option<PathBuf>,
         /// One line for each event.
@@ -42,6 +43,9 @@ enum What {
         /// One JSON object for each scenario.
         #[arg(long)]
         json: bool,
+        /// Of `region`: only the first N districts; with --all 1 unless given.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=region::DISTRICTS))]
+        districts: Option<u64>,
     },
     /// Random runs, one for each seed.
     Storm {
@@ -83,6 +87,9 @@ enum What {
     List,
 }
 
+const NO_ECG: &str = "region invents an ECG for each patient; --ecg is for scenarios";
+const NO_DISTRICTS: &str = "only region has districts";
+
 fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Run {
@@ -92,7 +99,14 @@ fn main() -> ExitCode {
             ecg,
             trace,
             json,
-        } => run(name.filter(|_| !all), seed, ecg, trace, json),
+            districts,
+        } => match name.filter(|_| !all) {
+            Some(name) if name == region::NAME && ecg.is_some() => Err(NO_ECG.into()),
+            Some(name) if name == region::NAME => play_region(seed, districts, trace, json),
+            Some(_) if districts.is_some() => Err(NO_DISTRICTS.into()),
+            Some(name) => run(vec![name], seed, ecg, trace, json),
+            None => all_of_them(seed, ecg, trace, json, districts),
+        },
         What::Storm {
             replay: Some(seed),
             trace,
@@ -121,12 +135,64 @@ fn main() -> ExitCode {
 
 type Done = Result<bool, Box<dyn std::error::Error>>;
 
-fn run(name: Option<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: bool, json: bool) -> Done {
-    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
-    let names: Vec<String> = match name {
-        Some(name) => vec![name],
-        None => LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect(),
+fn all_of_them(
+    seed: Option<u64>,
+    ecg: Option<PathBuf>,
+    trace: bool,
+    json: bool,
+    districts: Option<u64>,
+) -> Done {
+    let names = LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let fine = run(names, seed, ecg, trace, json)?;
+    // the whole region takes minutes; a district of it finds what a scenario of two devices cannot
+    Ok(play_region(seed, districts.or(Some(1)), trace, json)? && fine)
+}
+
+fn play_region(seed: Option<u64>, districts: Option<u64>, trace: bool, json: bool) -> Done {
+    let whole = Size::default();
+    let size = Size {
+        districts: districts.unwrap_or(whole.districts),
+        ..whole
     };
+    let told: fn() -> Trace = || lines(true);
+    let report = region::run(
+        seed.unwrap_or(region::SEED),
+        size,
+        (trace && !json).then_some(told),
+    );
+    let mut out = io::stdout();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        let word = if report.violations == 0 {
+            "ok      "
+        } else {
+            "FAILED  "
+        };
+        writeln!(out, "{word}{}: {}", region::NAME, region::ABOUT)?;
+        report.tell(&mut out)?;
+    }
+    if let Some(broken) = &report.first_violation {
+        let region::Broken {
+            district,
+            invariant,
+            what,
+            at_s,
+        } = broken;
+        let mut err = io::stderr();
+        writeln!(
+            err,
+            "district {district} at {at_s} s breaks a rule: {invariant}: {what}"
+        )?;
+        let command = "cargo run --release -p aidmesh-scenarios -- run region";
+        let (seed, upto) = (report.seed, district + 1);
+        writeln!(err, "replay: {command} --seed {seed} --districts {upto} --trace")?;
+    }
+    Ok(report.violations == 0)
+}
+
+fn run(names: Vec<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: bool, json: bool) -> Done {
+    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
     let mut fine = true;
     for name in names {
         let unknown = || format!("no scenario is called {name}; `list` shows all");
@@ -280,6 +346,7 @@ fn list() -> Done {
         let story = story::named(name).ok_or("the library lists its own names")??;
         writeln!(io::stdout(), "{name:<22} {}", story.about)?;
     }
+    writeln!(io::stdout(), "{:<22} {}", region::NAME, region::ABOUT)?;
     Ok(true)
 }
 
