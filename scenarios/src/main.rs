@@ -25,11 +25,14 @@ enum What {
     /// Plays named scenarios.
     Run {
         /// Name of a scenario; `list` shows them.
-        #[arg(required_unless_present = "all")]
+        #[arg(required_unless_present_any = ["all", "file"])]
         name: Option<String>,
         /// All of them.
         #[arg(long, conflicts_with = "name")]
         all: bool,
+        /// A scenario that is not in the library, from its file.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "all"])]
+        file: Option<PathBuf>,
         /// In place of the scenario's seed.
         #[arg(long)]
         seed: Option<u64>,
@@ -88,11 +91,12 @@ fn main() -> ExitCode {
         What::Run {
             name,
             all,
+            file,
             seed,
             ecg,
             trace,
             json,
-        } => run(name.filter(|_| !all), seed, ecg, trace, json),
+        } => stories(name.filter(|_| !all), file).and_then(|list| run(list, seed, ecg, trace, json)),
         What::Storm {
             replay: Some(seed),
             trace,
@@ -121,16 +125,38 @@ fn main() -> ExitCode {
 
 type Done = Result<bool, Box<dyn std::error::Error>>;
 
-fn run(name: Option<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: bool, json: bool) -> Done {
-    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
+/// The scenario of a file or of a name, else all of the library.
+fn stories(
+    name: Option<String>,
+    file: Option<PathBuf>,
+) -> Result<Vec<(String, Story)>, Box<dyn std::error::Error>> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+        return Ok(vec![(path.display().to_string(), toml::from_str(&text)?)]);
+    }
     let names: Vec<String> = match name {
         Some(name) => vec![name],
         None => LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect(),
     };
-    let mut fine = true;
+    let mut list = Vec::new();
     for name in names {
         let unknown = || format!("no scenario is called {name}; `list` shows all");
         let story = story::named(&name).ok_or_else(unknown)??;
+        list.push((name, story));
+    }
+    Ok(list)
+}
+
+fn run(
+    stories: Vec<(String, Story)>,
+    seed: Option<u64>,
+    ecg: Option<PathBuf>,
+    trace: bool,
+    json: bool,
+) -> Done {
+    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
+    let mut fine = true;
+    for (name, story) in stories {
         let run = Run {
             seed,
             ecg: ecg.clone(),
@@ -191,7 +217,7 @@ fn bench(json: bool) -> Done {
 fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<()> {
     let mut out = io::stdout();
     if json {
-        let line = serde_json::json!({
+        let mut line = serde_json::json!({
             "schema": "aidmesh.scenario/1",
             "name": name,
             "seed": outcome.seed,
@@ -200,10 +226,17 @@ fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<
             "virtual_s": outcome.virtual_us / 1_000_000,
             "violation": outcome.violation.as_ref().map(|v| format!("{}: {}", v.invariant, v.what)),
         });
+        line["figures"] = serde_json::to_value(&outcome.figures)?;
         return writeln!(out, "{line}");
     }
     match &outcome.violation {
-        None => writeln!(out, "ok      {name}: {}", story.about),
+        None => {
+            writeln!(out, "ok      {name}: {}", story.about)?;
+            match &outcome.figures {
+                Some(figures) => writeln!(out, "        {figures}"),
+                None => Ok(()),
+            }
+        }
         Some(v) => {
             writeln!(out, "FAILED  {name}: {}: {}", v.invariant, v.what)?;
             let seed = outcome.seed;
