@@ -9,6 +9,7 @@
 mod background;
 mod ecg;
 mod figures;
+mod people;
 mod play;
 
 pub use ecg::{EcgError, Recording};
@@ -370,6 +371,8 @@ pub enum Step {
     },
     /// The disk of a device takes nothing, or takes batches again.
     DiskFull { device: String, full: bool },
+    /// From here on disks take up to so long to confirm a batch.
+    SlowDisks { delay_ms: u64 },
     /// The administrator revokes the key of a device; whom the revocation reaches first hears of it.
     Revoke { device: String, told: String },
     /// Hostile frames.
@@ -450,6 +453,8 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "mutual-removal",
     "stolen-tablet",
     "relay-forgets",
+    "crash-everywhere",
+    "shuttle",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.

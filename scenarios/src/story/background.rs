@@ -55,6 +55,11 @@ impl Plans {
         self.plans.insert((us, self.planned), plan);
     }
 
+    /// Nothing is planned any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
+
     fn next_until(&mut self, us: u64) -> Option<(u64, Plan)> {
         let (&key, _) = self.plans.first_key_value().filter(|(key, _)| key.0 <= us)?;
         let plan = self.plans.remove(&key)?;

@@ -3,17 +3,15 @@
 use super::background::Plans;
 use super::figures::{Costs, ROUND_S};
 use super::{Device, EcgError, LayerName, Recording, Run, Step, Story, Word};
-use crate::cast::{Enrol, Organisation, card_of, expect};
+use crate::cast::{Enrol, Organisation};
 use crate::chance::Chance;
 use crate::hostile;
 use crate::net::{CableId, HostId, Line};
 use crate::storm::Outcome;
-use crate::truth::{Key, end, key_of};
+use crate::truth::{Key, end};
 use crate::world::{SECOND, World};
 use aidmesh_core::blob::Layer;
-use aidmesh_core::clinical::{Act, Emergency};
 use aidmesh_core::delivery::{State, Step as Column};
-use aidmesh_core::directory::Role;
 use aidmesh_core::envelope::Class;
 use aidmesh_core::id::ThreadId;
 use aidmesh_core::machine::command::{Command, EntryRef, Outgoing};
@@ -23,15 +21,15 @@ use std::collections::BTreeMap;
 const RULE: &str = "the scenario's expectation holds";
 
 pub(super) struct Play<'a> {
-    story: &'a Story,
+    pub(super) story: &'a Story,
     pub(super) world: World,
-    org: Organisation,
+    pub(super) org: Organisation,
     ecg: Recording,
     /// The file's devices, each with a name of its own.
-    devices: Vec<Device>,
+    pub(super) devices: Vec<Device>,
     hosts: BTreeMap<String, HostId>,
     threads: BTreeMap<String, ThreadId>,
-    entries: BTreeMap<String, Key>,
+    pub(super) entries: BTreeMap<String, Key>,
     pub(super) chance: Chance,
     pub(super) plans: Plans,
     pub(super) costs: Costs,
@@ -182,6 +180,7 @@ impl Play<'_> {
             Step::DiskFull { device, full } => {
                 self.on_host(device, |world, host| world.hosts[host].disk_full = *full);
             }
+            Step::SlowDisks { delay_ms } => self.world.disks.delay_us_max = delay_ms * 1000,
             Step::Garbage { frames } => self.garbage(*frames),
             Step::OfferAll { device, thread } => self.offer_all(device, thread),
             Step::Chatter { .. } | Step::Crashes { .. } | Step::Visits { .. } => self.plan(step),
@@ -286,7 +285,8 @@ impl Play<'_> {
             }
             Step::OneHead { rounds } => {
                 let agree = |play: &mut Play<'_>| end::disagreement(&play.world.truth, &play.world).is_none();
-                let agreed = self.wait(rounds * ROUND_S, agree);
+                let passed_s = self.since_contact_s().unwrap_or_default() as u64;
+                let agreed = self.wait((rounds * ROUND_S).saturating_sub(passed_s), agree);
                 self.one_head_s = self.since_contact_s().filter(|_| agreed);
                 agreed
             }
@@ -352,7 +352,7 @@ impl Play<'_> {
     }
 
     /// Runs until `done`, at most `seconds`.
-    fn wait(&mut self, seconds: u64, mut done: impl FnMut(&mut Play<'_>) -> bool) -> bool {
+    pub(super) fn wait(&mut self, seconds: u64, mut done: impl FnMut(&mut Play<'_>) -> bool) -> bool {
         let end = self.world.now_us + seconds * SECOND;
         while self.world.violation.is_none() {
             if done(self) {
@@ -364,116 +364,6 @@ impl Play<'_> {
             self.pass(SECOND / 10);
         }
         false
-    }
-
-    fn send(&mut self, by: &str, thread: &str, entry: &str, class: Class, what: Outgoing) {
-        let (Some(host), Some(thread)) = (self.host(by), self.thread(thread)) else {
-            return;
-        };
-        let command = Command::Send { thread, class, what };
-        match self.world.command(host, command) {
-            Some(Ok(made)) => {
-                if let Some(at) = made.entry {
-                    let key = key_of(thread, at);
-                    self.entries.insert(entry.to_owned(), key);
-                    self.world.titles.insert(key, entry.to_owned());
-                    self.tell(by, &format!("writes {entry}"));
-                }
-            }
-            Some(Err(why)) => self.fail(format!("{by} cannot write {entry}: {why}")),
-            None => self.fail(format!("{by} does not run")),
-        }
-    }
-
-    fn alert(&mut self, by: &str, thread: &str, entry: &str, about: &str, text: &str) {
-        let Some(key) = self.key(about) else { return };
-        let what = Outgoing::Alert {
-            what: Emergency::Stemi,
-            role: Role::Cardiologist,
-            text: text.to_owned(),
-            about: Some(entry_ref(key)),
-        };
-        self.send(by, thread, entry, Class::Alarm, what);
-    }
-
-    fn answer(&mut self, by: &str, entry: &str, ack: bool) {
-        let Some((key, host)) = self.entry_at(entry, by) else {
-            return;
-        };
-        let said = self.world.truth.said.get(&key);
-        let layer = said.and_then(|said| said.layers.keys().max().copied());
-        let at = entry_ref(key);
-        let what = match ack {
-            true => Outgoing::Ack {
-                entry: at,
-                act: Act::Acknowledged,
-                layer,
-            },
-            false => Outgoing::Seen { entry: at, layer },
-        };
-        self.tell(
-            by,
-            &format!("{} {entry}", if ack { "acknowledges" } else { "looks at" }),
-        );
-        let (thread, class) = (key.0, Class::Text);
-        expect(&mut self.world, host, Command::Send { thread, class, what });
-    }
-
-    fn recall(&mut self, by: &str, entry: &str) {
-        let Some((key, host)) = self.entry_at(entry, by) else {
-            return;
-        };
-        let what = Outgoing::Recall {
-            entry: entry_ref(key),
-            why: "wrong patient".to_owned(),
-        };
-        self.tell(by, &format!("takes {entry} back"));
-        let (thread, class) = (key.0, Class::Alarm);
-        expect(&mut self.world, host, Command::Send { thread, class, what });
-    }
-
-    fn add(&mut self, by: &str, thread: &str, device: &str) {
-        let (Some(adder), Some(host), Some(id)) = (self.host(by), self.host(device), self.thread(thread))
-        else {
-            return;
-        };
-        let Some(card) = card_of(&mut self.world, host, self.story.suite.suite()) else {
-            return self.fail(format!("{device} makes no card"));
-        };
-        self.tell(by, &format!("adds {device} to {thread}"));
-        let spec = self.devices.iter().find(|d| d.name == device);
-        let role = spec.map_or(Role::Nurse, |d| d.role.role());
-        let dev = self.world.hosts[host].dev().unwrap_or_default();
-        expect(&mut self.world, adder, Command::LearnCard { card });
-        expect(
-            &mut self.world,
-            adder,
-            Command::Add {
-                thread: id,
-                dev,
-                role,
-            },
-        );
-    }
-
-    fn remove(&mut self, by: &str, thread: &str, device: &str) {
-        let (Some(remover), Some(host), Some(id)) = (self.host(by), self.host(device), self.thread(thread))
-        else {
-            return;
-        };
-        self.tell(by, &format!("removes {device} from {thread}"));
-        let dev = self.world.hosts[host].dev().unwrap_or_default();
-        expect(&mut self.world, remover, Command::Remove { thread: id, dev });
-    }
-
-    fn revoke(&mut self, device: &str, told: &str) {
-        let (Some(host), Some(at)) = (self.host(device), self.host(told)) else {
-            return;
-        };
-        self.tell(told, &format!("hears that the key of {device} is revoked"));
-        if let Some(revocation) = self.org.revocation(&self.world, host) {
-            expect(&mut self.world, at, Command::Revoke { revocation });
-        }
     }
 
     fn restore(&mut self, device: &str, empty: bool) {
@@ -548,7 +438,7 @@ impl Play<'_> {
         self.world.accuse(RULE, what);
     }
 
-    fn host(&mut self, name: &str) -> Option<HostId> {
+    pub(super) fn host(&mut self, name: &str) -> Option<HostId> {
         let found = self.hosts.get(name).copied();
         if found.is_none() {
             self.fail(format!("no device is called {name}"));
@@ -556,7 +446,7 @@ impl Play<'_> {
         found
     }
 
-    fn thread(&mut self, name: &str) -> Option<ThreadId> {
+    pub(super) fn thread(&mut self, name: &str) -> Option<ThreadId> {
         let found = self.threads.get(name).copied();
         if found.is_none() {
             self.fail(format!("no thread is called {name}"));
@@ -564,7 +454,7 @@ impl Play<'_> {
         found
     }
 
-    fn key(&mut self, entry: &str) -> Option<Key> {
+    pub(super) fn key(&mut self, entry: &str) -> Option<Key> {
         let found = self.entries.get(entry).copied();
         if found.is_none() {
             self.fail(format!("no entry is called {entry}"));
@@ -572,7 +462,7 @@ impl Play<'_> {
         found
     }
 
-    fn entry_at(&mut self, entry: &str, device: &str) -> Option<(Key, HostId)> {
+    pub(super) fn entry_at(&mut self, entry: &str, device: &str) -> Option<(Key, HostId)> {
         Some((self.key(entry)?, self.host(device)?))
     }
 
@@ -636,7 +526,7 @@ fn column(word: Word) -> Column {
     }
 }
 
-fn entry_ref(key: Key) -> EntryRef {
+pub(super) fn entry_ref(key: Key) -> EntryRef {
     EntryRef {
         slot: key.1,
         seq: key.2,
