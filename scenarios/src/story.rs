@@ -455,6 +455,15 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "relay-forgets",
     "crash-everywhere",
     "shuttle",
+    "wrong-clock-commits",
+    "key-of-one-side",
+    "revoked-on-one-side",
+    "restored-alone",
+    "disk-full",
+    "void-removal",
+    "removed-while-away",
+    "garbage-first",
+    "alarm-overtakes",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.
