@@ -464,6 +464,9 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "removed-while-away",
     "garbage-first",
     "alarm-overtakes",
+    "words-of-the-removed",
+    "newcomer-of-a-half",
+    "two-removals",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.
