@@ -467,6 +467,7 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "words-of-the-removed",
     "newcomer-of-a-half",
     "two-removals",
+    "two-camps",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.
