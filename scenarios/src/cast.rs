@@ -11,7 +11,7 @@ use crate::net::HostId;
 use crate::world::{Start, World};
 use aidmesh_core::crypto::{KeyPair, Secret, x25519_public};
 use aidmesh_core::directory::{
-    AdminCert, DeviceCert, Name, Power, Role, Roles, RootCard, RoutingCert, Signed, Window,
+    AdminCert, DeviceCert, Name, Power, Revocation, Role, Roles, RootCard, RoutingCert, Signed, What, Window,
 };
 use aidmesh_core::group::mls::Suite;
 use aidmesh_core::id::{Key8, Org, Person};
@@ -31,6 +31,7 @@ pub struct Organisation {
     admin_cert: Bytes,
     chance: Chance,
     serial: u32,
+    revoked: u32,
 }
 
 impl Organisation {
@@ -57,6 +58,7 @@ impl Organisation {
             admin_cert,
             chance,
             serial: 1,
+            revoked: 0,
         }
     }
 
@@ -84,6 +86,22 @@ impl Organisation {
         if let Some(person) = person_of(world, host) {
             expect(world, host, Command::SignOn { person });
         }
+    }
+
+    /// The administrator's revocation of a device's key.
+    pub fn revocation(&mut self, world: &World, host: HostId) -> Option<Bytes> {
+        let key = world.hosts[host].identity.member.as_ref()?.device.public();
+        self.revoked += 1;
+        let revocation = Revocation {
+            org: self.org,
+            key: Key8::of_key(&key),
+            what: What::Device,
+            serial_floor: 0,
+            issuer: Key8::of_key(&self.admin.public()),
+            seq: self.revoked,
+            sig: [0; 64],
+        };
+        Some(revocation.signed_by(&self.admin).encode())
     }
 
     fn identity(&mut self, title: &str, what: &Enrol) -> Identity {

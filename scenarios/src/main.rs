@@ -26,11 +26,14 @@ enum What {
     /// Plays named scenarios.
     Run {
         /// Name of a scenario; `list` shows them.
-        #[arg(required_unless_present = "all")]
+        #[arg(required_unless_present_any = ["all", "file"])]
         name: Option<String>,
         /// All of them.
         #[arg(long, conflicts_with = "name")]
         all: bool,
+        /// A scenario that is not in the library, from its file.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "all"])]
+        file: Option<PathBuf>,
         /// In place of the scenario's seed.
         #[arg(long)]
         seed: Option<u64>,
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         What::Run {
             name,
             all,
+            file,
             seed,
             ecg,
             trace,
@@ -104,8 +108,8 @@ fn main() -> ExitCode {
             Some(name) if name == region::NAME && ecg.is_some() => Err(NO_ECG.into()),
             Some(name) if name == region::NAME => play_region(seed, districts, trace, json),
             Some(_) if districts.is_some() => Err(NO_DISTRICTS.into()),
-            Some(name) => run(vec![name], seed, ecg, trace, json),
-            None => all_of_them(seed, ecg, trace, json, districts),
+            None if file.is_none() => all_of_them(seed, ecg, trace, json, districts),
+            name => stories(name, file).and_then(|list| run(list, seed, ecg, trace, json)),
         },
         What::Storm {
             replay: Some(seed),
@@ -142,8 +146,7 @@ fn all_of_them(
     json: bool,
     districts: Option<u64>,
 ) -> Done {
-    let names = LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let fine = run(names, seed, ecg, trace, json)?;
+    let fine = run(stories(None, None)?, seed, ecg, trace, json)?;
     // the whole region takes minutes; a district of it finds what a scenario of two devices cannot
     Ok(play_region(seed, districts.or(Some(1)), trace, json)? && fine)
 }
@@ -191,12 +194,38 @@ fn play_region(seed: Option<u64>, districts: Option<u64>, trace: bool, json: boo
     Ok(report.violations == 0)
 }
 
-fn run(names: Vec<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: bool, json: bool) -> Done {
-    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
-    let mut fine = true;
+/// The scenario of a file or of a name, else all of the library.
+fn stories(
+    name: Option<String>,
+    file: Option<PathBuf>,
+) -> Result<Vec<(String, Story)>, Box<dyn std::error::Error>> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+        return Ok(vec![(path.display().to_string(), toml::from_str(&text)?)]);
+    }
+    let names: Vec<String> = match name {
+        Some(name) => vec![name],
+        None => LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect(),
+    };
+    let mut list = Vec::new();
     for name in names {
         let unknown = || format!("no scenario is called {name}; `list` shows all");
         let story = story::named(&name).ok_or_else(unknown)??;
+        list.push((name, story));
+    }
+    Ok(list)
+}
+
+fn run(
+    stories: Vec<(String, Story)>,
+    seed: Option<u64>,
+    ecg: Option<PathBuf>,
+    trace: bool,
+    json: bool,
+) -> Done {
+    let ecg = ecg.map(|path| Recording::read(&path)).transpose()?;
+    let mut fine = true;
+    for (name, story) in stories {
         let run = Run {
             seed,
             ecg: ecg.clone(),
@@ -257,7 +286,7 @@ fn bench(json: bool) -> Done {
 fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<()> {
     let mut out = io::stdout();
     if json {
-        let line = serde_json::json!({
+        let mut line = serde_json::json!({
             "schema": "aidmesh.scenario/1",
             "name": name,
             "seed": outcome.seed,
@@ -266,10 +295,17 @@ fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<
             "virtual_s": outcome.virtual_us / 1_000_000,
             "violation": outcome.violation.as_ref().map(|v| format!("{}: {}", v.invariant, v.what)),
         });
+        line["figures"] = serde_json::to_value(&outcome.figures)?;
         return writeln!(out, "{line}");
     }
     match &outcome.violation {
-        None => writeln!(out, "ok      {name}: {}", story.about),
+        None => {
+            writeln!(out, "ok      {name}: {}", story.about)?;
+            match &outcome.figures {
+                Some(figures) => writeln!(out, "        {figures}"),
+                None => Ok(()),
+            }
+        }
         Some(v) => {
             writeln!(out, "FAILED  {name}: {}: {}", v.invariant, v.what)?;
             let seed = outcome.seed;

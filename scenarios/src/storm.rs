@@ -54,6 +54,8 @@ pub struct Outcome {
     pub xwing: bool,
     /// Virtual time from healing until all was there.
     pub converged_us: Option<u64>,
+    /// Numbers of a scenario.
+    pub figures: Option<crate::story::Figures>,
 }
 
 /// Runs one seed. A panic of a machine is a violation like any other.
@@ -142,6 +144,7 @@ impl Storm {
             virtual_us: self.world.now_us,
             xwing: self.xwing,
             converged_us: self.converged_us,
+            figures: None,
         }
     }
 

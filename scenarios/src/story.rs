@@ -3,14 +3,21 @@
 //! A step does one thing or waits for one thing with a limit; a limit that passes, or an expectation
 //! that fails, is a violation like those of the reference model, which looks on as in a storm. What a
 //! file may say is in `docs/reference/simulator.md`; unknown words in a file are errors.
+//!
+//! Some steps only *plan*: what they plan happens while later steps let time pass ([`background`]).
 
+mod background;
 mod ecg;
+mod figures;
+mod people;
 mod play;
 
 pub use ecg::{EcgError, Recording};
+pub use figures::Figures;
 
 use crate::chance::Chance;
 use crate::clock::{Clock, START_MS, YEAR_2100_MS};
+use aidmesh_core::blob::Layer;
 use aidmesh_core::directory::{Role, ThreadKind};
 use aidmesh_core::envelope::Class;
 use aidmesh_core::group::control::History;
@@ -65,6 +72,9 @@ impl SuiteName {
 pub struct Device {
     /// Its name in steps and lines.
     pub name: String,
+    /// So many devices, called `name1`, `name2` and so on, in place of one.
+    #[serde(default)]
+    pub count: u32,
     /// Role of its holder; a relay has none.
     pub role: RoleName,
     /// Where its wall clock stands.
@@ -130,11 +140,11 @@ impl ClockName {
     }
 }
 
-/// A cable.
+/// A cable, or one between each two devices that two patterns name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CableSpec {
-    /// Its ends.
+    /// Its ends: names, or patterns in which one `*` stands for any text.
     pub between: [String; 2],
     /// Name of a link profile (`aidmesh-netem`).
     pub line: String,
@@ -173,7 +183,7 @@ pub struct ThreadSpec {
     pub kind: KindName,
     /// Who founds it.
     pub founder: String,
-    /// Who is added at the start.
+    /// Who is added at the start: names, or patterns in which one `*` stands for any text.
     pub members: Vec<String>,
     /// What joiners may read.
     #[serde(default)]
@@ -231,6 +241,22 @@ pub enum Word {
     Acknowledged,
 }
 
+/// Layers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum LayerName {
+    Original,
+}
+
+impl LayerName {
+    pub(crate) fn layer(self) -> Layer {
+        match self {
+            LayerName::Original => Layer::ORIGINAL,
+        }
+    }
+}
+
 /// Classes by name.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -264,9 +290,9 @@ pub enum Step {
     Wait { seconds: u64 },
     /// A line for the reader.
     Say { text: String },
-    /// A cable goes down and stays down.
+    /// Cables go down and stay down.
     Cut { between: [String; 2] },
-    /// It may come up again.
+    /// They may come up again.
     Raise { between: [String; 2] },
     /// A late device is switched on.
     Start { device: String },
@@ -320,6 +346,35 @@ pub enum Step {
         thread: String,
         device: String,
     },
+    /// For `seconds` from here on somebody of these writes, `messages` times at moments of chance.
+    Chatter {
+        thread: String,
+        among: Vec<String>,
+        messages: u64,
+        seconds: u64,
+    },
+    /// For `seconds` from here on these die and start again, `times` at moments of chance: each with some
+    /// or none of its unconfirmed batches on the disk, with or without a reboot, after at most `down_s`.
+    Crashes {
+        among: Vec<String>,
+        times: u64,
+        seconds: u64,
+        down_s: u64,
+    },
+    /// From here on cables are up for `stays_s` every `every_s`, `times` times, first after `first_s`.
+    Visits {
+        between: [String; 2],
+        first_s: u64,
+        every_s: u64,
+        stays_s: u64,
+        times: u64,
+    },
+    /// The disk of a device takes nothing, or takes batches again.
+    DiskFull { device: String, full: bool },
+    /// From here on disks take up to so long to confirm a batch.
+    SlowDisks { delay_ms: u64 },
+    /// The administrator revokes the key of a device; whom the revocation reaches first hears of it.
+    Revoke { device: String, told: String },
     /// Hostile frames.
     Garbage { frames: u64 },
     /// A device gets every envelope there is.
@@ -329,7 +384,24 @@ pub enum Step {
         entry: String,
         at: String,
         word: Word,
+        #[serde(default)]
+        layer: Option<LayerName>,
         within_s: u64,
+    },
+    /// Waits until the sender takes a word back.
+    FallsBack {
+        entry: String,
+        at: String,
+        word: Word,
+        within_s: u64,
+    },
+    /// The sender's screen says this word now, no less and no more.
+    Says {
+        entry: String,
+        at: String,
+        word: Word,
+        #[serde(default)]
+        layer: Option<LayerName>,
     },
     /// Waits until a device has opened an entry.
     Opens {
@@ -347,25 +419,55 @@ pub enum Step {
     },
     /// The word at the sender must not be there yet.
     NotYet { entry: String, at: String, word: Word },
-    /// Waits until nothing is missing anywhere.
-    Converge { within_s: u64 },
+    /// Waits until all members have one head and one roster, so many rounds of sync after the last `raise`.
+    OneHead { rounds: u64 },
+    /// Waits until nothing is missing anywhere; with `everything` until every member has all open that was
+    /// ever written.
+    Converge {
+        within_s: u64,
+        #[serde(default)]
+        everything: bool,
+    },
+}
+
+/// Reads the named files of the library at compile time.
+macro_rules! library {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../library/", $name, ".toml")))),*]
+    };
 }
 
 /// The library, by name, built into the program so that it runs from any folder.
-pub const LIBRARY: [(&str, &str); 10] = [
-    ("first-ecg", include_str!("../library/first-ecg.toml")),
-    ("late-joiner", include_str!("../library/late-joiner.toml")),
-    ("founder-lost", include_str!("../library/founder-lost.toml")),
-    ("two-halves", include_str!("../library/two-halves.toml")),
-    ("removed-device", include_str!("../library/removed-device.toml")),
-    ("relay-restart", include_str!("../library/relay-restart.toml")),
-    ("wrong-clocks", include_str!("../library/wrong-clocks.toml")),
-    (
-        "garbage-at-the-relay",
-        include_str!("../library/garbage-at-the-relay.toml"),
-    ),
-    ("restored-store", include_str!("../library/restored-store.toml")),
-    ("mixed-losses", include_str!("../library/mixed-losses.toml")),
+pub const LIBRARY: &[(&str, &str)] = &library![
+    "first-ecg",
+    "late-joiner",
+    "founder-lost",
+    "two-halves",
+    "removed-device",
+    "relay-restart",
+    "wrong-clocks",
+    "garbage-at-the-relay",
+    "restored-store",
+    "mixed-losses",
+    "prearrival",
+    "mutual-removal",
+    "stolen-tablet",
+    "relay-forgets",
+    "crash-everywhere",
+    "shuttle",
+    "wrong-clock-commits",
+    "key-of-one-side",
+    "revoked-on-one-side",
+    "restored-alone",
+    "disk-full",
+    "void-removal",
+    "removed-while-away",
+    "garbage-first",
+    "alarm-overtakes",
+    "words-of-the-removed",
+    "newcomer-of-a-half",
+    "two-removals",
+    "two-camps",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.

@@ -12,6 +12,8 @@
 //! | kept as long as signed | each row that a relay deletes ([`kept`]) |
 //! | everything arrives after healing | at the end of a run ([`end`]) |
 //!
+//! [`tally`] counts for the report of a scenario.
+//!
 //! It reads no private field of a machine: rows by their documented keys, frames by their layout, and
 //! the views that a program on the device would read too.
 
@@ -19,6 +21,7 @@ pub mod end;
 mod evidence;
 mod kept;
 mod readers;
+pub mod tally;
 mod wire;
 
 use crate::net::HostId;

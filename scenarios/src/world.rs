@@ -110,6 +110,8 @@ pub struct World {
     pub captured: Vec<Bytes>,
     /// All that is sent and when, while somebody counts.
     pub sent: Option<Vec<(u64, Bytes)>>,
+    /// Bytes that devices handed to lines.
+    pub wire_bytes: u64,
     /// What scenarios call their entries, for readable lines.
     pub titles: BTreeMap<Key, String>,
     /// Keys of the rows that a watched device writes.
@@ -139,6 +141,7 @@ impl World {
             violation: None,
             captured: Vec::new(),
             sent: None,
+            wire_bytes: 0,
             titles: BTreeMap::new(),
             watched: None,
             spy: Chance::new(seed).fork("spy"),
@@ -320,7 +323,7 @@ impl World {
     }
 
     fn written(&mut self, host: HostId) {
-        let fails = self.chance.below(1000) < self.disks.fail_permille;
+        let fails = self.chance.below(1000) < self.disks.fail_permille || self.hosts[host].disk_full;
         if fails && let Some(ticket) = self.hosts[host].disk.fail() {
             self.counters.failed_commits += 1;
             self.hosts[host].life += 1;
@@ -410,6 +413,7 @@ impl World {
         let Some((cable, side)) = self.cable_of(host, link) else {
             return;
         };
+        self.wire_bytes += bytes.len() as u64;
         crate::hostile::capture(&mut self.captured, &mut self.spy, &bytes);
         if let Some(sent) = &mut self.sent {
             sent.push((self.now_us, bytes.clone()));

@@ -1,17 +1,17 @@
 //! Plays the steps of a scenario.
 
-use super::{EcgError, Recording, Run, Step, Story, Word};
-use crate::cast::{Enrol, Organisation, card_of, expect};
+use super::background::Plans;
+use super::figures::{Costs, ROUND_S};
+use super::{Device, EcgError, LayerName, Recording, Run, Step, Story, Word};
+use crate::cast::{Enrol, Organisation};
 use crate::chance::Chance;
 use crate::hostile;
 use crate::net::{CableId, HostId, Line};
 use crate::storm::Outcome;
-use crate::truth::{Key, end, key_of};
+use crate::truth::{Key, end};
 use crate::world::{SECOND, World};
 use aidmesh_core::blob::Layer;
-use aidmesh_core::clinical::{Act, Emergency};
-use aidmesh_core::delivery::Step as Column;
-use aidmesh_core::directory::Role;
+use aidmesh_core::delivery::{State, Step as Column};
 use aidmesh_core::envelope::Class;
 use aidmesh_core::id::ThreadId;
 use aidmesh_core::machine::command::{Command, EntryRef, Outgoing};
@@ -20,15 +20,21 @@ use std::collections::BTreeMap;
 
 const RULE: &str = "the scenario's expectation holds";
 
-struct Play<'a> {
-    story: &'a Story,
-    world: World,
-    org: Organisation,
+pub(super) struct Play<'a> {
+    pub(super) story: &'a Story,
+    pub(super) world: World,
+    pub(super) org: Organisation,
     ecg: Recording,
+    /// The file's devices, each with a name of its own.
+    pub(super) devices: Vec<Device>,
     hosts: BTreeMap<String, HostId>,
     threads: BTreeMap<String, ThreadId>,
-    entries: BTreeMap<String, Key>,
-    chance: Chance,
+    pub(super) entries: BTreeMap<String, Key>,
+    pub(super) chance: Chance,
+    pub(super) plans: Plans,
+    pub(super) costs: Costs,
+    pub(super) one_head_s: Option<f64>,
+    pub(super) all_there_s: Option<f64>,
 }
 
 /// Plays a scenario to its end or to its first violation.
@@ -43,10 +49,15 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         world: World::new(seed, run.trace),
         org: Organisation::new(seed),
         ecg,
+        devices: story.device.iter().flat_map(each).collect(),
         hosts: BTreeMap::new(),
         threads: BTreeMap::new(),
         entries: BTreeMap::new(),
         chance: Chance::new(seed).fork("story"),
+        plans: Plans::default(),
+        costs: Costs::begin(),
+        one_head_s: None,
+        all_there_s: None,
     };
     play.set_up(flaws);
     for step in &story.step {
@@ -55,6 +66,7 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         }
         play.step(step);
     }
+    let figures = Some(play.count_up());
     let world = play.world;
     Ok(Outcome {
         seed,
@@ -65,12 +77,26 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         virtual_us: world.now_us,
         xwing: matches!(story.suite, super::SuiteName::XWing),
         converged_us: None,
+        figures,
     })
+}
+
+/// The devices that one of a file stands for.
+fn each(device: &Device) -> Vec<Device> {
+    let name = |n: u32| format!("{}{n}", device.name);
+    let one = |name: String| Device {
+        name,
+        ..device.clone()
+    };
+    match device.count {
+        0 => vec![device.clone()],
+        count => (1..=count).map(|n| one(name(n))).collect(),
+    }
 }
 
 impl Play<'_> {
     fn set_up(&mut self, flaws: Flaws) {
-        for device in &self.story.device {
+        for device in self.devices.clone() {
             let enrol = Enrol {
                 part: device.role.part(),
                 role: device.role.role(),
@@ -81,22 +107,22 @@ impl Play<'_> {
             self.hosts.insert(device.name.clone(), host);
         }
         for cable in &self.story.cable {
-            let (Some(a), Some(b)) = (self.host(&cable.between[0]), self.host(&cable.between[1])) else {
-                return;
-            };
             let Some(profile) = cable.profile() else {
                 return self.fail(format!("no line is called {}", cable.line));
             };
             let stream = !cable.datagrams;
-            self.world.add_cable(Line { profile, stream }, a, b);
+            let [ends, others] = [0, 1].map(|side| self.group(&cable.between[side..=side]));
+            for a in ends {
+                for b in others.iter().filter(|b| **b != a) {
+                    self.world.add_cable(Line { profile, stream }, a, *b);
+                }
+            }
         }
         for thread in &self.story.thread {
             self.found(thread);
         }
-        for device in self.story.device.iter().filter(|d| d.late) {
-            if let Some(host) = self.host(&device.name) {
-                self.world.crash(host, 0);
-            }
+        for device in self.devices.iter().filter(|d| d.late) {
+            self.world.crash(self.hosts[&device.name], 0);
         }
         self.world.events.clear();
     }
@@ -116,15 +142,15 @@ impl Play<'_> {
             return self.fail(format!("{} cannot found a thread", spec.founder));
         };
         self.threads.insert(spec.name.clone(), thread);
-        for name in &spec.members {
-            self.add(&spec.founder, &spec.name, name);
+        let mut members = self.group(&spec.members);
+        members.retain(|host| *host != founder);
+        for host in &members {
+            let name = self.world.hosts[*host].name.clone();
+            self.add(&spec.founder, &spec.name, &name);
         }
-        let joined = |play: &Play<'_>| {
-            spec.members.iter().all(|name| {
-                let machine = play
-                    .hosts
-                    .get(name)
-                    .and_then(|host| play.world.hosts[*host].machine.as_ref());
+        let joined = |play: &mut Play<'_>| {
+            members.iter().all(|host| {
+                let machine = play.world.hosts[*host].machine.as_ref();
                 machine.is_some_and(|m| m.view(thread).is_some())
             }) && end::missing(&play.world.truth, &play.world).is_none()
         };
@@ -136,10 +162,13 @@ impl Play<'_> {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Wait { seconds } => self.world.run_for(seconds * SECOND),
+            Step::Wait { seconds } => self.pass(seconds * SECOND),
             Step::Say { text } => self.tell("scenario", text),
-            Step::Cut { between } => self.on_cable(between, |world, cable| world.cut_cable(cable, false)),
-            Step::Raise { between } => self.on_cable(between, World::want_cable),
+            Step::Cut { between } => self.on_cables(between, |world, cable| world.cut_cable(cable, false)),
+            Step::Raise { between } => {
+                self.contact();
+                self.on_cables(between, World::want_cable);
+            }
             Step::Start { device } => self.on_host(device, |world, host| world.reopen(host, true)),
             Step::Crash { device, seconds } => {
                 self.tell(device, &format!("dies; starts again in {seconds} s"));
@@ -148,6 +177,29 @@ impl Play<'_> {
             }
             Step::Backup { device } => self.on_host(device, World::backup),
             Step::Restore { device, empty } => self.restore(device, *empty),
+            Step::DiskFull { device, full } => {
+                self.on_host(device, |world, host| world.hosts[host].disk_full = *full);
+            }
+            Step::SlowDisks { delay_ms } => self.world.disks.delay_us_max = delay_ms * 1000,
+            Step::Garbage { frames } => self.garbage(*frames),
+            Step::OfferAll { device, thread } => self.offer_all(device, thread),
+            Step::Chatter { .. } | Step::Crashes { .. } | Step::Visits { .. } => self.plan(step),
+            Step::Until { .. }
+            | Step::FallsBack { .. }
+            | Step::Says { .. }
+            | Step::Opens { .. }
+            | Step::NotOpened { .. }
+            | Step::Original { .. }
+            | Step::NotYet { .. }
+            | Step::OneHead { .. }
+            | Step::Converge { .. } => self.expect(step),
+            _ => self.person(step),
+        }
+    }
+
+    /// What people do.
+    fn person(&mut self, step: &Step) {
+        match step {
             Step::Note {
                 by,
                 thread,
@@ -175,73 +227,77 @@ impl Play<'_> {
             Step::Recall { by, entry } => self.recall(by, entry),
             Step::Add { by, thread, device } => self.add(by, thread, device),
             Step::Remove { by, thread, device } => self.remove(by, thread, device),
-            Step::Garbage { frames } => self.garbage(*frames),
-            Step::OfferAll { device, thread } => self.offer_all(device, thread),
-            Step::Until { .. }
-            | Step::Opens { .. }
-            | Step::NotOpened { .. }
-            | Step::Original { .. }
-            | Step::NotYet { .. }
-            | Step::Converge { .. } => self.expect(step),
+            Step::Revoke { device, told } => self.revoke(device, told),
+            _ => {}
+        }
+    }
+
+    /// What later steps live through.
+    fn plan(&mut self, step: &Step) {
+        match step {
+            Step::Chatter {
+                thread,
+                among,
+                messages,
+                seconds,
+            } => {
+                let among = self.group(among);
+                if let Some(thread) = self.thread(thread) {
+                    self.chatter(thread, among, *messages, *seconds);
+                }
+            }
+            Step::Crashes {
+                among,
+                times,
+                seconds,
+                down_s,
+            } => {
+                let among = self.group(among);
+                self.crashes(&among, *times, *seconds, *down_s);
+            }
+            Step::Visits {
+                between,
+                first_s,
+                every_s,
+                stays_s,
+                times,
+            } => {
+                let cables = self.cables(between);
+                let lengths = [first_s, every_s, stays_s].map(|s| s * SECOND);
+                self.visits(&cables, lengths, *times);
+            }
+            _ => {}
         }
     }
 
     fn expect(&mut self, step: &Step) {
         let fine = match step {
-            Step::Until {
-                entry,
-                at,
-                word,
-                within_s,
-            } => {
-                let Some((key, host)) = self.entry_at(entry, at) else {
-                    return;
+            Step::Converge { within_s, everything } => {
+                let (mut missing, mut unopened) = (None, None);
+                let there = |play: &mut Play<'_>| {
+                    let (truth, world) = (&play.world.truth, &play.world);
+                    end::missing_from(truth, world, &mut missing).is_none()
+                        && (!everything || end::unopened_from(truth, world, &mut unopened).is_none())
                 };
-                self.wait(*within_s, |play| play.has_word(key, host, *word))
+                let there = self.wait(*within_s, there);
+                self.all_there_s = self.since_contact_s().filter(|_| there);
+                there
             }
-            Step::NotYet { entry, at, word } => {
-                let Some((key, host)) = self.entry_at(entry, at) else {
-                    return;
-                };
-                !self.has_word(key, host, *word)
+            Step::OneHead { rounds } => {
+                let agree = |play: &mut Play<'_>| end::disagreement(&play.world.truth, &play.world).is_none();
+                let passed_s = self.since_contact_s().unwrap_or_default() as u64;
+                let agreed = self.wait((rounds * ROUND_S).saturating_sub(passed_s), agree);
+                self.one_head_s = self.since_contact_s().filter(|_| agreed);
+                agreed
             }
-            Step::Opens {
-                device,
-                entry,
-                within_s,
-            } => {
-                let Some((key, host)) = self.entry_at(entry, device) else {
-                    return;
-                };
-                self.wait(*within_s, |play| play.opened(key, host))
-            }
-            Step::NotOpened { device, entry } => {
-                let Some((key, host)) = self.entry_at(entry, device) else {
-                    return;
-                };
-                !self.opened(key, host)
-            }
-            Step::Original {
-                device,
-                entry,
-                within_s,
-            } => {
-                let Some((key, host)) = self.entry_at(entry, device) else {
-                    return;
-                };
-                let equal = self.wait(*within_s, |play| play.originals_equal(key, host));
-                if equal {
-                    self.tell(device, "has every original file, byte for byte the same");
-                }
-                equal
-            }
-            Step::Converge { within_s } => self.wait(*within_s, |play| {
-                end::missing(&play.world.truth, &play.world).is_none()
-            }),
-            _ => true,
+            _ => match self.expect_entry(step) {
+                Some(fine) => fine,
+                None => return,
+            },
         };
         if !fine && self.world.violation.is_none() {
-            let missing = end::missing(&self.world.truth, &self.world);
+            let (truth, world) = (&self.world.truth, &self.world);
+            let missing = end::missing(truth, world).or(end::unopened_from(truth, world, &mut None));
             let missing = missing
                 .map(|what| format!(" (missing: {what})"))
                 .unwrap_or_default();
@@ -249,8 +305,54 @@ impl Play<'_> {
         }
     }
 
+    /// An expectation about one entry at one device; `None` if the file names what is not there.
+    fn expect_entry(&mut self, step: &Step) -> Option<bool> {
+        let (Step::Until { entry, at, .. }
+        | Step::FallsBack { entry, at, .. }
+        | Step::Says { entry, at, .. }
+        | Step::NotYet { entry, at, .. }
+        | Step::Opens {
+            device: at, entry, ..
+        }
+        | Step::NotOpened { device: at, entry }
+        | Step::Original {
+            device: at, entry, ..
+        }) = step
+        else {
+            return None;
+        };
+        let (key, host) = self.entry_at(entry, at)?;
+        Some(match step {
+            Step::Until {
+                word,
+                layer,
+                within_s,
+                ..
+            } => self.wait(*within_s, |play| play.has_word(key, host, *word, *layer)),
+            Step::FallsBack { word, within_s, .. } => {
+                self.wait(*within_s, |play| !play.has_word(key, host, *word, None))
+            }
+            Step::Says { word, layer, .. } => {
+                let said = self.state(key, host);
+                let layer = layer.map(LayerName::layer);
+                said.is_some_and(|state| state.step() == column(*word) && state.q() == layer)
+            }
+            Step::NotYet { word, .. } => !self.has_word(key, host, *word, None),
+            Step::Opens { within_s, .. } => self.wait(*within_s, |play| play.opened(key, host)),
+            Step::NotOpened { .. } => !self.opened(key, host),
+            Step::Original { within_s, .. } => {
+                let equal = self.wait(*within_s, |play| play.originals_equal(key, host));
+                if equal {
+                    self.tell(at, "has every original file, byte for byte the same");
+                }
+                equal
+            }
+            _ => return None,
+        })
+    }
+
     /// Runs until `done`, at most `seconds`.
-    fn wait(&mut self, seconds: u64, done: impl Fn(&Play<'_>) -> bool) -> bool {
+    pub(super) fn wait(&mut self, seconds: u64, mut done: impl FnMut(&mut Play<'_>) -> bool) -> bool {
         let end = self.world.now_us + seconds * SECOND;
         while self.world.violation.is_none() {
             if done(self) {
@@ -259,109 +361,9 @@ impl Play<'_> {
             if self.world.now_us >= end {
                 return false;
             }
-            self.world.run_for(SECOND / 10);
+            self.pass(SECOND / 10);
         }
         false
-    }
-
-    fn send(&mut self, by: &str, thread: &str, entry: &str, class: Class, what: Outgoing) {
-        let (Some(host), Some(thread)) = (self.host(by), self.thread(thread)) else {
-            return;
-        };
-        let command = Command::Send { thread, class, what };
-        match self.world.command(host, command) {
-            Some(Ok(made)) => {
-                if let Some(at) = made.entry {
-                    let key = key_of(thread, at);
-                    self.entries.insert(entry.to_owned(), key);
-                    self.world.titles.insert(key, entry.to_owned());
-                    self.tell(by, &format!("writes {entry}"));
-                }
-            }
-            Some(Err(why)) => self.fail(format!("{by} cannot write {entry}: {why}")),
-            None => self.fail(format!("{by} does not run")),
-        }
-    }
-
-    fn alert(&mut self, by: &str, thread: &str, entry: &str, about: &str, text: &str) {
-        let Some(key) = self.key(about) else { return };
-        let what = Outgoing::Alert {
-            what: Emergency::Stemi,
-            role: Role::Cardiologist,
-            text: text.to_owned(),
-            about: Some(entry_ref(key)),
-        };
-        self.send(by, thread, entry, Class::Alarm, what);
-    }
-
-    fn answer(&mut self, by: &str, entry: &str, ack: bool) {
-        let Some((key, host)) = self.entry_at(entry, by) else {
-            return;
-        };
-        let said = self.world.truth.said.get(&key);
-        let layer = said.and_then(|said| said.layers.keys().max().copied());
-        let at = entry_ref(key);
-        let what = match ack {
-            true => Outgoing::Ack {
-                entry: at,
-                act: Act::Acknowledged,
-                layer,
-            },
-            false => Outgoing::Seen { entry: at, layer },
-        };
-        self.tell(
-            by,
-            &format!("{} {entry}", if ack { "acknowledges" } else { "looks at" }),
-        );
-        let (thread, class) = (key.0, Class::Text);
-        expect(&mut self.world, host, Command::Send { thread, class, what });
-    }
-
-    fn recall(&mut self, by: &str, entry: &str) {
-        let Some((key, host)) = self.entry_at(entry, by) else {
-            return;
-        };
-        let what = Outgoing::Recall {
-            entry: entry_ref(key),
-            why: "wrong patient".to_owned(),
-        };
-        self.tell(by, &format!("takes {entry} back"));
-        let (thread, class) = (key.0, Class::Alarm);
-        expect(&mut self.world, host, Command::Send { thread, class, what });
-    }
-
-    fn add(&mut self, by: &str, thread: &str, device: &str) {
-        let (Some(adder), Some(host), Some(id)) = (self.host(by), self.host(device), self.thread(thread))
-        else {
-            return;
-        };
-        let Some(card) = card_of(&mut self.world, host, self.story.suite.suite()) else {
-            return self.fail(format!("{device} makes no card"));
-        };
-        self.tell(by, &format!("adds {device} to {thread}"));
-        let spec = self.story.device.iter().find(|d| d.name == device);
-        let role = spec.map_or(Role::Nurse, |d| d.role.role());
-        let dev = self.world.hosts[host].dev().unwrap_or_default();
-        expect(&mut self.world, adder, Command::LearnCard { card });
-        expect(
-            &mut self.world,
-            adder,
-            Command::Add {
-                thread: id,
-                dev,
-                role,
-            },
-        );
-    }
-
-    fn remove(&mut self, by: &str, thread: &str, device: &str) {
-        let (Some(remover), Some(host), Some(id)) = (self.host(by), self.host(device), self.thread(thread))
-        else {
-            return;
-        };
-        self.tell(by, &format!("removes {device} from {thread}"));
-        let dev = self.world.hosts[host].dev().unwrap_or_default();
-        expect(&mut self.world, remover, Command::Remove { thread: id, dev });
     }
 
     fn restore(&mut self, device: &str, empty: bool) {
@@ -381,7 +383,7 @@ impl Play<'_> {
         self.tell("scenario", &format!("{frames} hostile frames"));
         for _ in 0..frames {
             hostile::attack(&mut self.world, &mut self.chance);
-            self.world.run_for(SECOND / 20);
+            self.pass(SECOND / 20);
         }
     }
 
@@ -393,27 +395,22 @@ impl Play<'_> {
         hostile::offer_all(&mut self.world, host, thread);
     }
 
-    fn has_word(&self, key: Key, host: HostId, word: Word) -> bool {
-        let Some(said) = self.world.truth.said.get(&key) else {
-            return false;
-        };
-        let (Some(machine), Some(dev)) = (
-            &self.world.hosts[said.author].machine,
-            self.world.hosts[host].dev(),
-        ) else {
-            return false;
-        };
-        let column = match word {
-            Word::Stored => Column::Stored,
-            Word::AtRelay => Column::AtRelay,
-            Word::Delivered => Column::Delivered,
-            Word::Seen => Column::Seen,
-            Word::Acknowledged => Column::Acknowledged,
-        };
+    /// The word at the sender about one recipient.
+    fn state(&self, key: Key, host: HostId) -> Option<State> {
+        let said = self.world.truth.said.get(&key)?;
+        let machine = self.world.hosts[said.author].machine.as_ref()?;
+        let dev = self.world.hosts[host].dev()?;
         let words = machine.delivery(key.0, entry_ref(key));
         words
             .iter()
-            .any(|(at, state, _)| *at == dev && state.step() >= column)
+            .find(|(at, ..)| *at == dev)
+            .map(|(_, state, _)| *state)
+    }
+
+    fn has_word(&self, key: Key, host: HostId, word: Word, layer: Option<LayerName>) -> bool {
+        let layer = layer.map(LayerName::layer);
+        let state = self.state(key, host);
+        state.is_some_and(|state| state.step() >= column(word) && (layer.is_none() || state.q() >= layer))
     }
 
     fn opened(&self, key: Key, host: HostId) -> bool {
@@ -432,16 +429,16 @@ impl Play<'_> {
         })
     }
 
-    fn tell(&mut self, place: &str, what: &str) {
+    pub(super) fn tell(&mut self, place: &str, what: &str) {
         let us = self.world.now_us;
         self.world.trace.line(us, place, what);
     }
 
-    fn fail(&mut self, what: String) {
+    pub(super) fn fail(&mut self, what: String) {
         self.world.accuse(RULE, what);
     }
 
-    fn host(&mut self, name: &str) -> Option<HostId> {
+    pub(super) fn host(&mut self, name: &str) -> Option<HostId> {
         let found = self.hosts.get(name).copied();
         if found.is_none() {
             self.fail(format!("no device is called {name}"));
@@ -449,7 +446,7 @@ impl Play<'_> {
         found
     }
 
-    fn thread(&mut self, name: &str) -> Option<ThreadId> {
+    pub(super) fn thread(&mut self, name: &str) -> Option<ThreadId> {
         let found = self.threads.get(name).copied();
         if found.is_none() {
             self.fail(format!("no thread is called {name}"));
@@ -457,7 +454,7 @@ impl Play<'_> {
         found
     }
 
-    fn key(&mut self, entry: &str) -> Option<Key> {
+    pub(super) fn key(&mut self, entry: &str) -> Option<Key> {
         let found = self.entries.get(entry).copied();
         if found.is_none() {
             self.fail(format!("no entry is called {entry}"));
@@ -465,7 +462,7 @@ impl Play<'_> {
         found
     }
 
-    fn entry_at(&mut self, entry: &str, device: &str) -> Option<(Key, HostId)> {
+    pub(super) fn entry_at(&mut self, entry: &str, device: &str) -> Option<(Key, HostId)> {
         Some((self.key(entry)?, self.host(device)?))
     }
 
@@ -475,24 +472,61 @@ impl Play<'_> {
         }
     }
 
-    fn on_cable(&mut self, between: &[String; 2], act: impl FnOnce(&mut World, CableId)) {
-        let (Some(a), Some(b)) = (self.host(&between[0]), self.host(&between[1])) else {
-            return;
-        };
-        let joins = |ends: [HostId; 2]| ends == [a, b] || ends == [b, a];
-        let found = self
-            .world
-            .cables
-            .iter()
-            .position(|c| joins([0, 1].map(|s| c.sides[s].host)));
-        match found {
-            Some(cable) => act(&mut self.world, cable),
-            None => self.fail(format!("no cable between {} and {}", between[0], between[1])),
+    fn on_cables(&mut self, between: &[String; 2], mut act: impl FnMut(&mut World, CableId)) {
+        for cable in self.cables(between) {
+            act(&mut self.world, cable);
         }
+    }
+
+    /// All cables between two names or patterns.
+    fn cables(&mut self, between: &[String; 2]) -> Vec<CableId> {
+        let [a, b] = [0, 1].map(|side| self.group(&between[side..=side]));
+        let all = &self.world.cables;
+        let joins = |cable: &CableId| {
+            let [x, y] = [0, 1].map(|side| all[*cable].sides[side].host);
+            a.contains(&x) && b.contains(&y) || a.contains(&y) && b.contains(&x)
+        };
+        let found: Vec<CableId> = (0..all.len()).filter(joins).collect();
+        if found.is_empty() {
+            self.fail(format!("no cable between {} and {}", between[0], between[1]));
+        }
+        found
+    }
+
+    /// Devices of these names; a `*` stands for any text.
+    fn group(&mut self, names: &[String]) -> Vec<HostId> {
+        let mut found = Vec::new();
+        for name in names {
+            let means = |known: &&String| match name.split_once('*') {
+                Some((start, end)) => known.starts_with(start) && known.ends_with(end),
+                None => *known == name,
+            };
+            let hosts: Vec<HostId> = self
+                .hosts
+                .iter()
+                .filter(|(n, _)| means(n))
+                .map(|(_, h)| *h)
+                .collect();
+            if hosts.is_empty() {
+                self.fail(format!("no device is called {name}"));
+            }
+            found.extend(hosts);
+        }
+        found
     }
 }
 
-fn entry_ref(key: Key) -> EntryRef {
+fn column(word: Word) -> Column {
+    match word {
+        Word::Stored => Column::Stored,
+        Word::AtRelay => Column::AtRelay,
+        Word::Delivered => Column::Delivered,
+        Word::Seen => Column::Seen,
+        Word::Acknowledged => Column::Acknowledged,
+    }
+}
+
+pub(super) fn entry_ref(key: Key) -> EntryRef {
     EntryRef {
         slot: key.1,
         seq: key.2,

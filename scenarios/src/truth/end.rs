@@ -20,18 +20,70 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is still missing; `None` when the run has converged.
 pub fn missing(truth: &Truth, world: &World) -> Option<String> {
-    truth.threads.keys().find_map(|thread| {
-        let members = match members_agree(truth, world, *thread) {
-            Ok(members) => members,
-            Err(why) => return Some(why),
-        };
-        let owed = truth.said.iter().filter(|(key, _)| key.0 == *thread);
-        owed.filter(|(key, said)| must_arrive(world, **key, said, &members))
-            .find_map(|(key, said)| entry_missing(truth, world, *key, said, &members))
-    })
+    missing_from(truth, world, &mut None)
 }
 
-fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
+/// The same for who asks again and again: begins at the entry that was missing last, and notes the one that
+/// is missing now. Looking at all of thousands of entries at each step would cost more than the run.
+pub fn missing_from(truth: &Truth, world: &World, from: &mut Option<Key>) -> Option<String> {
+    let mut members = BTreeMap::new();
+    for thread in truth.threads.keys() {
+        match members_agree(truth, world, *thread) {
+            Ok(agreed) => members.insert(*thread, agreed),
+            Err(why) => return Some(why),
+        };
+    }
+    let (start, all) = (from.unwrap_or_default(), &truth.said);
+    all.range(start..)
+        .chain(all.range(..start))
+        .find_map(|(key, said)| {
+            let members = members.get(&key.0)?;
+            if !must_arrive(world, *key, said, members) {
+                return None;
+            }
+            let why = entry_missing(truth, world, *key, said, members)?;
+            *from = Some(*key);
+            Some(why)
+        })
+}
+
+/// The same where every member must have everything open that people wrote, whoever it was sealed for: what
+/// a thread with all its history owes when no word stayed on a device that is gone.
+pub fn unopened_from(truth: &Truth, world: &World, from: &mut Option<Key>) -> Option<String> {
+    let (start, all) = (from.unwrap_or_default(), &truth.said);
+    let mut all = all.range(start..).chain(all.range(..start));
+    let found = all.find_map(|(key, said)| {
+        let mut members = members(truth, world, key.0).into_iter();
+        let lacks = |host: &HostId| said.by_person && !has_open(world, *host, *key);
+        Some((*key, said, members.find(lacks)?))
+    });
+    let (key, said, host) = found?;
+    *from = Some(key);
+    let [name, author] = [host, said.author].map(|host| &world.hosts[host].name);
+    Some(format!("{name} has not opened {}/{} of {author}", key.1, key.2))
+}
+
+/// Why the members of some thread do not agree yet about members and head, or one of them is stopped.
+pub fn disagreement(truth: &Truth, world: &World) -> Option<String> {
+    let mut threads = truth.threads.keys();
+    threads.find_map(|thread| members_agree(truth, world, *thread).err())
+}
+
+/// Devices that are members of a thread as its speaker knows it.
+pub(super) fn members(truth: &Truth, world: &World, thread: ThreadId) -> Vec<HostId> {
+    let view = speaker(truth, world, thread).and_then(|host| view_of(world, host, thread));
+    let devs: BTreeSet<Dev> = view.into_iter().flat_map(|v| v.members).map(|m| m.dev).collect();
+    let is_member = |host: &HostId| world.hosts[*host].dev().is_some_and(|dev| devs.contains(&dev));
+    (0..world.hosts.len()).filter(is_member).collect()
+}
+
+/// Some member to whom the entry is owed has not opened it.
+pub(super) fn is_lost(truth: &Truth, world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
+    let lacks = |host: &HostId| owed(truth, world, key, said, *host, members) && !has_open(world, *host, key);
+    must_arrive(world, key, said, members) && members.iter().any(lacks)
+}
+
+pub(super) fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
     world.hosts[host].machine.as_ref().and_then(|m| m.view(thread))
 }
 

@@ -135,7 +135,7 @@ impl Truth {
         })
     }
 
-    fn may_read(&self, world: &World, key: Key, sealed: &Sealed, dev: Dev) -> Result<(), String> {
+    pub(super) fn may_read(&self, world: &World, key: Key, sealed: &Sealed, dev: Dev) -> Result<(), String> {
         if sealed.readers.contains(&dev) {
             return Ok(());
         }

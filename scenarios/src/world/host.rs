@@ -50,6 +50,8 @@ pub struct Host {
     pub confirmed: u64,
     /// World time at which the store was last restored from elsewhere.
     pub rebuilt_us: Option<u64>,
+    /// Its disk refuses every batch.
+    pub disk_full: bool,
     pub(super) wake_us: Option<u64>,
     pub(super) written_us: u64,
     pub(super) wakes: (u64, u32),
@@ -72,6 +74,7 @@ impl Host {
             submitted: 0,
             confirmed: 0,
             rebuilt_us: None,
+            disk_full: false,
             wake_us: None,
             written_us: 0,
             wakes: (0, 0),
