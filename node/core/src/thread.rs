@@ -150,6 +150,10 @@ pub(crate) struct Thread {
     /// `None` while the genesis is not here.
     pub(crate) ops: Option<Ops>,
     pub(crate) membership: Membership,
+    /// How often membership became another one.
+    pub(crate) memberships: u64,
+    /// What the last walk went by.
+    pub(crate) walked: Option<fork::Grounds>,
     pub(crate) packages: BTreeMap<[u8; 32], (Bytes, DeviceCert)>,
     pub(crate) slots: BTreeMap<Slot, Author>,
     pub(crate) commits: BTreeMap<NodeId, CommitInfo>,
@@ -246,6 +250,8 @@ impl Thread {
             makers: BTreeMap::new(),
             ops: None,
             membership: Membership::default(),
+            memberships: 0,
+            walked: None,
             packages: BTreeMap::new(),
             slots: BTreeMap::new(),
             commits: BTreeMap::new(),

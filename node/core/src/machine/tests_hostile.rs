@@ -661,7 +661,7 @@ fn commits_that_cannot_be_built_take_little_memory() {
                 parent,
                 author,
                 made_by: MadeBy::Member,
-                adds: vec![],
+                adds: vec![OpId([n; 16])],
                 removes: vec![],
                 key: None,
                 body,

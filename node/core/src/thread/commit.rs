@@ -181,6 +181,12 @@ impl Thread {
         if self.genesis.is_none() {
             return false;
         }
+        let grounds = self.grounds();
+        if self.walked.as_ref() == Some(&grounds) {
+            debug_assert_eq!((self.head, self.vote), self.walk_ends());
+            return false;
+        }
+        self.walked = Some(grounds);
         let (head, vote) = self.walk_ends();
         if (head, vote) == (self.head, self.vote) {
             return false;

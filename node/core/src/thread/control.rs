@@ -370,7 +370,10 @@ impl Thread {
         let Some(ops) = &self.ops else { return };
         let packages = &self.packages;
         let before: Vec<(Dev, u32)> = self.membership.members.iter().map(|(d, m)| (*d, m.inc)).collect();
-        self.membership = ops.membership(&|hash| packages.get(hash).map(|(_, cert)| cert.clone()));
+        let membership = ops.membership(&|hash| packages.get(hash).map(|(_, cert)| cert.clone()));
+        if membership != self.membership {
+            (self.membership, self.memberships) = (membership, self.memberships + 1);
+        }
         let lives: Vec<(u32, [u8; 32])> = self
             .membership
             .ever

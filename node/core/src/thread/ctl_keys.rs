@@ -23,8 +23,8 @@ use crate::time::Instant;
 
 /// Before a member is told keys that its head does not list; doubled for each place in the order of turns, up
 /// to this many times.
-const KEYS_MS: u64 = 10_000;
-const KEYS_TURNS: usize = 6;
+const KEYS_MS: u64 = 3_000;
+const KEYS_TURNS: usize = 8;
 /// Before it is told again; doubles each time.
 const KEYS_AGAIN_MS: u64 = 60_000;
 
@@ -42,6 +42,16 @@ impl Thread {
         self.makers.insert(made_by, key.handle());
         self.save_keys(ctx);
         ctx.open_boxes();
+        let members = &self.membership.members;
+        let is_member = |(dev, inc): (&Dev, &u32)| members.get(dev).is_some_and(|m| m.inc == *inc);
+        if !self
+            .rosters
+            .get(&child)
+            .is_some_and(|roster| roster.iter().all(is_member))
+        {
+            self.tell_each(ctx, made_by);
+            return Ok(());
+        }
         let body = Body::CtlKeys(CtlKeys {
             keys: vec![CtlKey {
                 kid: key.kid(),
@@ -59,6 +69,22 @@ impl Thread {
         self.seal_entry(ctx, (child, Some(before)), (at, Class::Text, 0), &encoded)?;
         ctx.batch().delete(crate::store::table::unsealed(self.id, at.seq));
         Ok(())
+    }
+
+    /// Tells each member a key by a direct seal: who reads the node that it belongs to is not a member any more,
+    /// and leaves with the next commit.
+    fn tell_each(&mut self, ctx: &mut Ctx<'_>, made_by: OpId) {
+        let mut keys = self.all_keys().keys;
+        keys.retain(|key| key.made_by == made_by);
+        let me = ctx.dev();
+        let others = self.membership.members.iter().filter(|(dev, _)| **dev != me);
+        let others: Vec<(Dev, Slot)> = others.map(|(dev, member)| (*dev, member.slot)).collect();
+        for (dev, slot) in others {
+            if !self.is_revoked(ctx, dev) {
+                let keys = CtlKeys { keys: keys.clone() };
+                self.seal_for_one(ctx, slot, Class::Text, &Content::Keys(keys));
+            }
+        }
     }
 
     /// Control keys that an entry tells. Whoever tells them, a key counts that its commit names; of a commit

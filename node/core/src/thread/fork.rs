@@ -24,6 +24,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Rank of a child; the smallest is taken.
 type Rank = (bool, bool, [u8; 32], NodeId);
 
+/// What the ends of the walk depend on. While it is the same they are, too: what is counted here only grows,
+/// or shrinks together with something else here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Grounds {
+    votes: Vec<(Dev, NodeId)>,
+    memberships: u64,
+    counts: [usize; 5],
+}
+
 /// What a choice needs of the whole thread. Made for each walk, and its paths only at the first choice.
 struct Sight {
     /// Where the newest heads of members stand: one of each, all of a member that signed several with one
@@ -51,6 +60,21 @@ impl Sight {
 }
 
 impl Thread {
+    /// What the next walk would go by.
+    pub(super) fn grounds(&self) -> Grounds {
+        Grounds {
+            votes: self.votes(),
+            memberships: self.memberships,
+            counts: [
+                self.commits.len(),
+                self.rosters.len(),
+                self.nodes.len(),
+                self.refused.len(),
+                self.makers.len(),
+            ],
+        }
+    }
+
     /// The end of the walk over all candidates, and over those whose keys are held here.
     pub(super) fn walk_ends(&self) -> (NodeId, NodeId) {
         let sight = Sight {

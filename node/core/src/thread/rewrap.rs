@@ -131,15 +131,20 @@ impl Thread {
             if head.node != self.head {
                 continue;
             }
-            let lacking = self.entries.iter().filter(|(at, m)| {
-                m.verified
-                    && m.node != NodeId::default()
-                    && at.slot != slot
-                    && !head.open.contains(at.slot, Log::Content, at.seq)
+            let lacking = self.open.minus(&head.open);
+            let lacking = lacking
+                .0
+                .iter()
+                .filter(|((of, log), _)| *log == Log::Content && *of != slot);
+            let lacking = lacking.flat_map(|((slot, _), set)| {
+                let slot = *slot;
+                set.iter().map(move |seq| EntryRef { slot, seq })
             });
+            let lacking = lacking.filter_map(|at| Some((at, self.entries.get(&at)?)));
+            let lacking = lacking.filter(|(_, m)| m.verified && m.node != NodeId::default());
             for (at, meta) in lacking {
-                let owed = (meta.class, *at, slot, head.counter);
-                match self.handed_when(ctx, (dev, slot), head.counter, *at) {
+                let owed = (meta.class, at, slot, head.counter);
+                match self.handed_when(ctx, (dev, slot), head.counter, at) {
                     Some(due) if due > ctx.now.mono => round.later = true,
                     Some(_) if self.is_for_all(meta.node) => round.for_all.push(owed),
                     Some(_) => round.for_one.entry(slot).or_default().push(owed),
