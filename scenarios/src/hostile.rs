@@ -33,6 +33,7 @@ pub fn attack(world: &mut World, chance: &mut Chance) {
         return;
     };
     world.counters.hostile_frames += 1;
+    world.counters.hostile_acts += 1;
     let kind = chance.below(9);
     // a receipt is believed from a relay at most, so that is where a forged one comes from
     let relayed = linked.iter().find(|at| kind == 7 && from_relay(world, **at));
@@ -71,6 +72,7 @@ pub fn offer_all(world: &mut World, victim: HostId, thread: ThreadId) {
     all.sort();
     all.dedup();
     world.counters.leaks_tried += 1;
+    world.counters.hostile_acts += 1;
     for bytes in all {
         if world.hosts[victim].machine.is_none() || world.violation.is_some() {
             return;
@@ -91,6 +93,7 @@ pub fn swallow(world: &mut World, chance: &mut Chance) {
         return;
     };
     world.cables[cable].sides[side].deaf = true;
+    world.counters.hostile_acts += 1;
     let threads = world.hosts[victim].machine.as_ref().map(|m| m.threads());
     for thread in threads.unwrap_or_default() {
         let class = Class::Text;
@@ -105,6 +108,7 @@ pub fn swallow(world: &mut World, chance: &mut Chance) {
             break;
         }
         world.counters.hostile_frames += 1;
+        world.counters.hostile_acts += 1;
         // no look at rows: what the victim believes must show in its words
         world.give(victim, Input::Frame { link, bytes });
         world.run_for(2 * SECOND);

@@ -4,7 +4,7 @@
 use aidmesh_scenarios::bench_sync;
 use aidmesh_scenarios::planted;
 use aidmesh_scenarios::report;
-use aidmesh_scenarios::storm::{self, Outcome};
+use aidmesh_scenarios::storm::{self, Outcome, Setup, Suites};
 use aidmesh_scenarios::story::{self, LIBRARY, Recording, Run, Story};
 use aidmesh_scenarios::trace::Trace;
 use clap::{Parser, Subcommand};
@@ -57,6 +57,9 @@ enum What {
         /// With --replay: one line for each event.
         #[arg(long, requires = "replay")]
         trace: bool,
+        /// Suite of all seeds.
+        #[arg(long, value_enum, default_value_t = Suites::Mixed)]
+        suite: Suites,
         /// Nothing but the JSON line.
         #[arg(long)]
         json: bool,
@@ -96,14 +99,16 @@ fn main() -> ExitCode {
         What::Storm {
             replay: Some(seed),
             trace,
+            suite,
             ..
-        } => replay(seed, trace),
+        } => replay(seed, suite, trace),
         What::Storm {
             seeds,
             first_seed,
+            suite,
             json,
             ..
-        } => storms(first_seed, seeds, json),
+        } => storms(first_seed, seeds, suite, json),
         What::Planted { json, name } => plant(json, name),
         What::Bench { json, .. } => bench(json),
         What::List => list(),
@@ -215,8 +220,8 @@ fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<
     }
 }
 
-fn storms(first: u64, seeds: u64, json: bool) -> Done {
-    let report = report::storm(first, seeds);
+fn storms(first: u64, seeds: u64, suites: Suites, json: bool) -> Done {
+    let report = report::storm(first, seeds, suites);
     let mut out = io::stdout();
     for found in report.found.iter().filter(|_| !json) {
         let report::First {
@@ -236,8 +241,12 @@ fn storms(first: u64, seeds: u64, json: bool) -> Done {
     Ok(report.violations == 0)
 }
 
-fn replay(seed: u64, trace: bool) -> Done {
-    let outcome = storm::run(seed, Default::default(), lines(trace));
+fn replay(seed: u64, suites: Suites, trace: bool) -> Done {
+    let setup = Setup {
+        suites,
+        ..Setup::default()
+    };
+    let outcome = storm::run(seed, setup, lines(trace));
     let mut out = io::stdout();
     match &outcome.violation {
         None => writeln!(out, "seed {seed}: no rule broken, trace {}", outcome.trace_hash)?,

@@ -4,7 +4,7 @@
 //! met. A simulator that lets one of them through for [`SEEDS_MAX`] seeds is too weak: the workload or a
 //! checker misses something.
 
-use crate::storm;
+use crate::storm::{self, Setup, Suites};
 use crate::trace::Trace;
 use aidmesh_core::machine::open::Flaws;
 use serde::Serialize;
@@ -89,7 +89,10 @@ pub fn hunt_all(bugs: &[(&'static str, Flaws)], seeds_max: u64) -> Vec<Caught> {
 
 /// Runs seeds from 1 until one shows the bug: breaks a rule with it, and none without it.
 pub fn hunt(name: &'static str, flaws: Flaws, seeds_max: u64) -> Caught {
-    let violation = |seed, flaws| storm::run(seed, flaws, Trace::default()).violation;
+    let violation = |seed, flaws| {
+        let suites = Suites::default();
+        storm::run(seed, Setup { flaws, suites }, Trace::default()).violation
+    };
     let found = (1..=seeds_max).find_map(|seed| {
         let invariant = violation(seed, flaws)?.invariant;
         let clean = violation(seed, Flaws::default()).is_none();

@@ -1,10 +1,10 @@
 use crate::planted;
-use crate::storm::{self, Outcome};
+use crate::storm::{self, Outcome, Setup};
 use crate::trace::Trace;
 use aidmesh_core::machine::open::Flaws;
 
 fn seed(seed: u64) -> Outcome {
-    storm::run(seed, Flaws::default(), Trace::default())
+    storm::run(seed, Setup::default(), Trace::default())
 }
 
 #[test]

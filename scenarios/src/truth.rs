@@ -10,6 +10,7 @@
 //! | only the entitled read | each opened entry against what its sender knew when sealing ([`readers`]) |
 //! | sealed late, one place once | each sealed entry and each `Transmit` ([`wire`]) |
 //! | kept as long as signed | each row that a relay deletes ([`kept`]) |
+//! | a settled node stays on the path | after each step of a device ([`paths`]) |
 //! | everything arrives after healing | at the end of a run ([`end`]) |
 //!
 //! It reads no private field of a machine: rows by their documented keys, frames by their layout, and
@@ -18,6 +19,7 @@
 pub mod end;
 mod evidence;
 mod kept;
+mod paths;
 mod readers;
 mod wire;
 
@@ -149,6 +151,7 @@ pub struct Truth {
     slots: BTreeMap<Slot, (ThreadId, HostId)>,
     presses: BTreeSet<(Key, Person, Press)>,
     wire: wire::Seen,
+    paths: paths::Paths,
     /// Rows of carried items that a relay owes, and world time of their arrival.
     owed: BTreeMap<(HostId, Vec<u8>), u64>,
     /// Entries whose number a restored store gave again after it was sealed: no word fits them, until
@@ -288,6 +291,7 @@ impl Truth {
         });
         self.twice
             .retain(|key, said| said.author != host || is_durable(h, key));
+        self.paths_cut(world, host);
     }
 
     /// An own entry that was told to be stored, and is not there. What a restored store lost does not
@@ -305,6 +309,7 @@ impl Truth {
     /// The store was put back to an older state, or to nothing.
     pub fn on_rebuild(&mut self, world: &World, host: HostId) {
         self.knows.retain(|(at, _), _| *at != host);
+        self.paths_forgotten(world, host);
         let disk = &world.hosts[host].disk;
         self.said.retain(|key, said| {
             said.author != host || said.sealed.is_some() || disk.ever(&table::entry(key.0, key.1, key.2))

@@ -45,7 +45,7 @@ pub use holdings::Holdings;
 pub use input::{Input, LinkId, LinkInfo};
 pub use open::{Config, Flaws, Identity, MemberKeys, OpenError, Part};
 pub use output::{Output, Why};
-pub use views::{EntryHead, EntryView, LayerView, MemberView, ThreadView};
+pub use views::{EntryHead, EntryView, LayerView, MemberView, NodeView, Standing, ThreadView};
 
 use session::Session;
 

@@ -55,11 +55,12 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         }
         play.step(step);
     }
-    let world = play.world;
+    let mut world = play.world;
+    let counters = world.totals();
     Ok(Outcome {
         seed,
         violation: world.violation,
-        counters: world.counters,
+        counters,
         trace_hash: world.trace.hash(),
         events: world.trace.events(),
         virtual_us: world.now_us,

@@ -15,6 +15,9 @@ use aidmesh_core::id::{Dev, MsgId};
 use aidmesh_core::ranges::Log;
 use bytes::Bytes;
 
+/// Column of the envelopes that hold rewraps.
+const REWRAP: u8 = 3;
+
 impl Truth {
     /// An opened entry is about to be stored.
     pub(super) fn on_entry_row(&mut self, world: &mut World, host: HostId, key: &[u8], row: &Bytes) {
@@ -88,6 +91,9 @@ impl Truth {
     pub(super) fn on_envelope_row(&mut self, world: &mut World, host: HostId, key: &[u8], value: &Bytes) {
         let column = key[21];
         let Some(key) = read_key(key, 1) else { return };
+        if column == REWRAP {
+            self.on_rewrap(MsgId::of(value));
+        }
         if self.owner(key.1) != Some(host) || column != Log::Content as u8 {
             return;
         }

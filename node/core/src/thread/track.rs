@@ -151,7 +151,7 @@ impl Thread {
         self.reckon_acts(ctx);
     }
 
-    pub(super) fn incarnation_of(&self, slot: Slot) -> Option<u32> {
+    pub(crate) fn incarnation_of(&self, slot: Slot) -> Option<u32> {
         self.membership
             .ever
             .iter()
