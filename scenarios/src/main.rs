@@ -60,6 +60,9 @@ enum What {
         /// Suite of all seeds.
         #[arg(long, value_enum, default_value_t = Suites::Mixed)]
         suite: Suites,
+        /// Halves part and members change most of the time.
+        #[arg(long)]
+        restless: bool,
         /// Nothing but the JSON line.
         #[arg(long)]
         json: bool,
@@ -72,6 +75,9 @@ enum What {
         /// Only this one.
         #[arg(long)]
         name: Option<String>,
+        /// How many seeds each may survive at most.
+        #[arg(long, default_value_t = planted::SEEDS_MAX)]
+        seeds: u64,
     },
     /// Measures what a part costs beside a peer and a bound.
     Bench {
@@ -100,16 +106,18 @@ fn main() -> ExitCode {
             replay: Some(seed),
             trace,
             suite,
+            restless,
             ..
-        } => replay(seed, suite, trace),
+        } => replay(seed, Setup::of(suite, restless), trace),
         What::Storm {
             seeds,
             first_seed,
             suite,
+            restless,
             json,
             ..
-        } => storms(first_seed, seeds, suite, json),
-        What::Planted { json, name } => plant(json, name),
+        } => storms((first_seed, seeds), Setup::of(suite, restless), json),
+        What::Planted { json, name, seeds } => plant(json, name, seeds),
         What::Bench { json, .. } => bench(json),
         What::List => list(),
     };
@@ -140,6 +148,7 @@ fn run(name: Option<String>, seed: Option<u64>, ecg: Option<PathBuf>, trace: boo
             seed,
             ecg: ecg.clone(),
             trace: lines(trace && !json),
+            flaws: Default::default(),
         };
         let outcome = story::run(&story, run)?;
         fine &= outcome.violation.is_none();
@@ -220,8 +229,8 @@ fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<
     }
 }
 
-fn storms(first: u64, seeds: u64, suites: Suites, json: bool) -> Done {
-    let report = report::storm(first, seeds, suites);
+fn storms((first, seeds): (u64, u64), setup: Setup, json: bool) -> Done {
+    let report = report::storm(first, seeds, setup);
     let mut out = io::stdout();
     for found in report.found.iter().filter(|_| !json) {
         let report::First {
@@ -241,11 +250,7 @@ fn storms(first: u64, seeds: u64, suites: Suites, json: bool) -> Done {
     Ok(report.violations == 0)
 }
 
-fn replay(seed: u64, suites: Suites, trace: bool) -> Done {
-    let setup = Setup {
-        suites,
-        ..Setup::default()
-    };
+fn replay(seed: u64, setup: Setup, trace: bool) -> Done {
     let outcome = storm::run(seed, setup, lines(trace));
     let mut out = io::stdout();
     match &outcome.violation {
@@ -262,13 +267,13 @@ fn replay(seed: u64, suites: Suites, trace: bool) -> Done {
     Ok(outcome.violation.is_none())
 }
 
-fn plant(json: bool, only: Option<String>) -> Done {
+fn plant(json: bool, only: Option<String>, seeds: u64) -> Done {
     let mut all_caught = true;
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let mut bugs = planted::all().to_vec();
-    bugs.retain(|(name, _)| only.as_deref().is_none_or(|only| only == *name));
-    for caught in planted::hunt_all(&bugs, planted::SEEDS_MAX) {
+    let mut bugs = planted::all();
+    bugs.retain(|plant| only.as_deref().is_none_or(|only| only == plant.name));
+    for caught in planted::hunt_all(&bugs, seeds) {
         all_caught &= caught.caught;
         writeln!(io::stdout(), "{}", serde_json::to_string(&caught)?)?;
     }

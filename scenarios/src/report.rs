@@ -4,7 +4,7 @@
 //! totals are the same whatever the threads did. Speed is measured by the computer's clock and is the
 //! only number in the report that differs from run to run.
 
-use crate::storm::{self, Outcome, Setup, Suites};
+use crate::storm::{self, Outcome, Setup};
 use crate::trace::{Trace, hex};
 use crate::truth::Violation;
 use crate::world::Counters;
@@ -61,12 +61,8 @@ pub struct Report {
     pub converged_s_max: u64,
 }
 
-/// Runs `seeds` seeds from `first`, without planted bugs.
-pub fn storm(first: u64, seeds: u64, suites: Suites) -> Report {
-    let setup = Setup {
-        suites,
-        ..Setup::default()
-    };
+/// Runs `seeds` seeds from `first`.
+pub fn storm(first: u64, seeds: u64, setup: Setup) -> Report {
     let begun = std::time::Instant::now();
     let next = AtomicU64::new(0);
     let outcomes: Mutex<Vec<Outcome>> = Mutex::new(Vec::new());
@@ -93,7 +89,7 @@ pub fn storm(first: u64, seeds: u64, suites: Suites) -> Report {
     outcomes.sort_by_key(|outcome| outcome.seed);
     let events: u64 = outcomes.iter().map(|o| o.events).sum();
     let per_s = events as f64 / begun.elapsed().as_secs_f64().max(0.001);
-    summed((first, seeds, suites), &outcomes, per_s as u64)
+    summed((first, seeds, setup), &outcomes, per_s as u64)
 }
 
 fn progress(done: usize, seeds: u64, all: &[Outcome]) {
@@ -106,7 +102,7 @@ fn progress(done: usize, seeds: u64, all: &[Outcome]) {
     }
 }
 
-fn summed((first, seeds, suites): (u64, u64, Suites), outcomes: &[Outcome], events_per_s: u64) -> Report {
+fn summed((first, seeds, setup): (u64, u64, Setup), outcomes: &[Outcome], events_per_s: u64) -> Report {
     let mut totals = Counters::default();
     let mut hasher = blake3::Hasher::new();
     for outcome in outcomes {
@@ -119,7 +115,7 @@ fn summed((first, seeds, suites): (u64, u64, Suites), outcomes: &[Outcome], even
         invariant: violation.invariant,
         what: violation.what.clone(),
         at_s: violation.at_us / 1_000_000,
-        replay: replay(outcome.seed, suites),
+        replay: replay(outcome.seed, setup),
     };
     let found: Vec<First> = bad.map(told).collect();
     let virtual_us: u64 = outcomes.iter().map(|o| o.virtual_us).sum();
@@ -140,11 +136,7 @@ fn summed((first, seeds, suites): (u64, u64, Suites), outcomes: &[Outcome], even
 }
 
 /// The command that shows a seed again, with its lines.
-pub fn replay(seed: u64, suites: Suites) -> String {
-    let suite = match suites {
-        Suites::Mixed => "",
-        Suites::XWing => " --suite xwing",
-        Suites::Classical => " --suite classical",
-    };
-    format!("cargo run --release -p aidmesh-scenarios -- storm --replay {seed} --trace{suite}")
+pub fn replay(seed: u64, setup: Setup) -> String {
+    let options = setup.options();
+    format!("cargo run --release -p aidmesh-scenarios -- storm --replay {seed} --trace{options}")
 }

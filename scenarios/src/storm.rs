@@ -65,6 +65,32 @@ pub struct Setup {
     pub flaws: Flaws,
     /// Suites.
     pub suites: Suites,
+    /// Halves part and members change most of the time: see [`Weather::restless`].
+    pub restless: bool,
+}
+
+impl Setup {
+    /// Without planted bugs.
+    pub fn of(suites: Suites, restless: bool) -> Setup {
+        let flaws = Flaws::default();
+        Setup {
+            flaws,
+            suites,
+            restless,
+        }
+    }
+
+    /// The options of the command line that make it.
+    pub fn options(self) -> &'static str {
+        match (self.suites, self.restless) {
+            (Suites::Mixed, false) => "",
+            (Suites::Mixed, true) => " --restless",
+            (Suites::XWing, false) => " --suite xwing",
+            (Suites::XWing, true) => " --suite xwing --restless",
+            (Suites::Classical, false) => " --suite classical",
+            (Suites::Classical, true) => " --suite classical --restless",
+        }
+    }
 }
 
 /// What a seed gave.
@@ -136,7 +162,10 @@ const ROLES: [(&str, Role); 6] = [
 impl Storm {
     fn new(seed: u64, setup: Setup, trace: Trace) -> Storm {
         let chance = Chance::new(seed);
-        let weather = Weather::draw(&mut chance.fork("weather"));
+        let mut weather = Weather::draw(&mut chance.fork("weather"));
+        if setup.restless {
+            weather = weather.restless();
+        }
         let mut storm = Storm {
             seed,
             world: World::new(seed, trace),

@@ -324,6 +324,8 @@ pub enum Step {
     Garbage { frames: u64 },
     /// A device gets every envelope there is.
     OfferAll { device: String, thread: String },
+    /// A device that has, or had, the thread's mailbox key asks relays to throw everything away.
+    Purge { by: String, thread: String },
     /// Waits for a word at the sender, about one recipient.
     Until {
         entry: String,
@@ -352,7 +354,7 @@ pub enum Step {
 }
 
 /// The library, by name, built into the program so that it runs from any folder.
-pub const LIBRARY: [(&str, &str); 10] = [
+pub const LIBRARY: [(&str, &str); 15] = [
     ("first-ecg", include_str!("../library/first-ecg.toml")),
     ("late-joiner", include_str!("../library/late-joiner.toml")),
     ("founder-lost", include_str!("../library/founder-lost.toml")),
@@ -366,6 +368,17 @@ pub const LIBRARY: [(&str, &str); 10] = [
     ),
     ("restored-store", include_str!("../library/restored-store.toml")),
     ("mixed-losses", include_str!("../library/mixed-losses.toml")),
+    (
+        "crossing-removals",
+        include_str!("../library/crossing-removals.toml"),
+    ),
+    ("two-additions", include_str!("../library/two-additions.toml")),
+    (
+        "alarm-on-a-thin-line",
+        include_str!("../library/alarm-on-a-thin-line.toml"),
+    ),
+    ("lossy-datagrams", include_str!("../library/lossy-datagrams.toml")),
+    ("former-member", include_str!("../library/former-member.toml")),
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.
@@ -382,11 +395,13 @@ pub struct Run {
     pub ecg: Option<Recording>,
     /// Hash and lines.
     pub trace: crate::trace::Trace,
+    /// Planted bugs.
+    pub flaws: Flaws,
 }
 
 /// Plays a scenario to its end or to its first violation.
 pub fn run(story: &Story, run: Run) -> Result<crate::storm::Outcome, EcgError> {
-    play::play(story, run, Flaws::default())
+    play::play(story, run)
 }
 
 #[cfg(test)]

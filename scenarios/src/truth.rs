@@ -11,6 +11,8 @@
 //! | sealed late, one place once | each sealed entry and each `Transmit` ([`wire`]) |
 //! | kept as long as signed | each row that a relay deletes ([`kept`]) |
 //! | a settled node stays on the path | after each step of a device ([`paths`]) |
+//! | no control key for a removed device, nobody removed leads | after each step of a device ([`removed`]) |
+//! | the own clock | each own entry against the wall clocks that its device ever had ([`readers`]) |
 //! | everything arrives after healing | at the end of a run ([`end`]) |
 //!
 //! It reads no private field of a machine: rows by their documented keys, frames by their layout, and
@@ -21,6 +23,7 @@ mod evidence;
 mod kept;
 mod paths;
 mod readers;
+mod removed;
 mod wire;
 
 use crate::net::HostId;
@@ -149,11 +152,13 @@ pub struct Truth {
     pending: BTreeMap<(HostId, u32, u64), (u64, Option<Meant>)>,
     knows: BTreeMap<(HostId, ThreadId), Knows>,
     slots: BTreeMap<Slot, (ThreadId, HostId)>,
-    presses: BTreeSet<(Key, Person, Press)>,
+    presses: BTreeSet<(Key, Dev, Person, Press)>,
+    /// The latest wall clock that a device ever had, ms.
+    latest_ms: BTreeMap<HostId, u64>,
     wire: wire::Seen,
     paths: paths::Paths,
-    /// Rows of carried items that a relay owes, and world time of their arrival.
-    owed: BTreeMap<(HostId, Vec<u8>), u64>,
+    /// Rows of carried items that a relay owes.
+    owed: BTreeMap<(HostId, Vec<u8>), kept::Owed>,
     /// Entries whose number a restored store gave again after it was sealed: no word fits them, until
     /// they have a place in their author's next life.
     twice: BTreeMap<Key, Said>,
@@ -179,7 +184,10 @@ impl Truth {
                 self.learn(world, host, thread);
             }
             Command::Add { thread, dev, .. } => self.change(world, host, *thread, *dev, true),
-            Command::Remove { thread, dev } => self.change(world, host, *thread, *dev, false),
+            Command::Remove { thread, dev } => {
+                self.change(world, host, *thread, *dev, false);
+                self.on_removal(world, host, *thread, *dev);
+            }
             Command::Send { thread, what, .. } => {
                 if let Some(entry) = made.entry {
                     self.say(world, host, *thread, entry, what);
@@ -335,16 +343,17 @@ impl Truth {
             self.twice.remove(&key);
             self.said.insert(key, said);
         }
-        let Some(person) = crate::cast::person_of(world, host) else {
+        let Some((person, dev)) = crate::cast::person_of(world, host).zip(world.hosts[host].dev()) else {
             return;
         };
         match what {
             Outgoing::Seen { entry, .. } => {
-                self.presses.insert((key_of(thread, *entry), person, Press::Seen));
+                self.presses
+                    .insert((key_of(thread, *entry), dev, person, Press::Seen));
             }
             Outgoing::Ack { entry, act, .. } => {
                 let press = Press::Answer(*act);
-                self.presses.insert((key_of(thread, *entry), person, press));
+                self.presses.insert((key_of(thread, *entry), dev, person, press));
             }
             Outgoing::Note(_)
             | Outgoing::Ecg { .. }

@@ -194,7 +194,7 @@ impl Machine {
             self.reset = restored.then(BTreeSet::new);
             return Ok(());
         }
-        if restored && !self.flaws.seq_reused_after_rebuild {
+        if restored && !self.flaws.seq_reused_after_rebuild && !self.flaws.old_key_packages_kept {
             // an old Welcome must not bring this device back into a life that it does not remember
             for (key, _) in crate::store::rows(store, &table::key_package_row(&[]))? {
                 self.tx.batch.delete(key);
@@ -370,7 +370,7 @@ impl Machine {
         self.own_inbox_items();
         // effects may cause effects
         loop {
-            let (batch, effects) = self.tx.flush(self.flaws.announce_before_commit);
+            let (batch, effects) = self.tx.flush(self.flaws);
             if let Some((ticket, batch)) = batch {
                 self.out.push_back(Output::Commit { ticket, batch });
             }

@@ -32,7 +32,7 @@ struct Play<'a> {
 }
 
 /// Plays a scenario to its end or to its first violation.
-pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, EcgError> {
+pub(super) fn play(story: &Story, run: Run) -> Result<Outcome, EcgError> {
     let seed = run.seed.unwrap_or(story.seed);
     let ecg = match run.ecg {
         Some(ecg) => ecg,
@@ -48,7 +48,7 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         entries: BTreeMap::new(),
         chance: Chance::new(seed).fork("story"),
     };
-    play.set_up(flaws);
+    play.set_up(run.flaws);
     for step in &story.step {
         if play.world.violation.is_some() {
             break;
@@ -178,6 +178,7 @@ impl Play<'_> {
             Step::Remove { by, thread, device } => self.remove(by, thread, device),
             Step::Garbage { frames } => self.garbage(*frames),
             Step::OfferAll { device, thread } => self.offer_all(device, thread),
+            Step::Purge { by, thread } => self.purge(by, thread),
             Step::Until { .. }
             | Step::Opens { .. }
             | Step::NotOpened { .. }
@@ -392,6 +393,16 @@ impl Play<'_> {
         };
         self.tell(device, "is handed every envelope of the thread");
         hostile::offer_all(&mut self.world, host, thread);
+    }
+
+    fn purge(&mut self, by: &str, thread: &str) {
+        let (Some(host), Some(thread)) = (self.host(by), self.thread(thread)) else {
+            return;
+        };
+        self.tell(by, "asks the relays to throw everything of the thread away");
+        if !hostile::purge(&mut self.world, host, thread) {
+            self.fail(format!("{by} has no mailbox key or no line to a relay"));
+        }
     }
 
     fn has_word(&self, key: Key, host: HostId, word: Word) -> bool {

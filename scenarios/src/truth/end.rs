@@ -8,7 +8,7 @@
 //! sealed for it; and what a store lost is handed on again only if all members of today may read it, as
 //! long as there is no seal for one member alone.
 
-use super::{Change, Key, Said, Truth};
+use super::{Change, Intent, Key, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::blob::Layer;
@@ -27,9 +27,29 @@ pub fn missing(truth: &Truth, world: &World) -> Option<String> {
             Err(why) => return Some(why),
         };
         let owed = truth.said.iter().filter(|(key, _)| key.0 == *thread);
+        let left = owed
+            .clone()
+            .find(|(key, said)| is_left_behind(world, **key, said, &members));
+        if let Some((key, said)) = left {
+            let author = &world.hosts[said.author].name;
+            return Some(format!(
+                "{}/{} waits in an earlier life of {author}",
+                key.1, key.2
+            ));
+        }
         owed.filter(|(key, said)| must_arrive(world, **key, said, &members))
             .find_map(|(key, said)| entry_missing(truth, world, *key, said, &members))
     })
+}
+
+/// An entry that an earlier life of its author stored and never sealed has no place in the present one.
+fn is_left_behind(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
+    let author = &world.hosts[said.author];
+    let view = author.machine.as_ref().and_then(|m| m.view(key.0));
+    let same_life = view.is_some_and(|v| v.members.iter().any(|m| m.slot == key.1));
+    let waits = said.by_person && said.stored && said.sealed.is_none() && said.moved.is_none();
+    let remembers = author.rebuilt_us.is_none_or(|us| said.at_us > us);
+    waits && remembers && !same_life && members.contains(&said.author)
 }
 
 fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
@@ -106,6 +126,28 @@ fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>
         let calm = author.rebuilt_us.is_none() && author_stays && !was_removed && change.stored;
         if calm && !change.added && devs.contains(&dev) {
             return Err(format!("{dev} was removed by {} and is a member", author.name));
+        }
+    }
+    crossed(world, intent, devs)
+}
+
+/// Of two members that remove each other one stays, unless somebody changes that too.
+fn crossed(world: &World, intent: &Intent, devs: &BTreeSet<Dev>) -> Result<(), String> {
+    let calm = |c: &Change| !c.added && c.stored && world.hosts[c.by].rebuilt_us.is_none();
+    let removals: Vec<&Change> = intent.changes.iter().filter(|c| calm(c)).collect();
+    let by = |c: &Change, dev: Dev| world.hosts[c.by].dev() == Some(dev);
+    for (n, one) in removals.iter().enumerate() {
+        for other in removals[n + 1..]
+            .iter()
+            .filter(|other| by(one, other.dev) && by(other, one.dev))
+        {
+            let pair = [one.dev, other.dev];
+            let touches = |c: &&Change| pair.contains(&c.dev) && c.at_us >= one.at_us;
+            let alone = intent.changes.iter().filter(touches).count() == 2;
+            if alone && !pair.iter().any(|dev| devs.contains(dev)) {
+                let [a, b] = pair;
+                return Err(format!("{a} and {b} removed each other, and both are gone"));
+            }
         }
     }
     Ok(())

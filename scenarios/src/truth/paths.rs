@@ -15,7 +15,7 @@
 use super::Truth;
 use crate::net::HostId;
 use crate::world::World;
-use aidmesh_core::id::{Dev, Incarnation, MsgId, NodeId, OpId, ThreadId};
+use aidmesh_core::id::{Dev, Handle, Incarnation, MsgId, NodeId, OpId, ThreadId};
 use aidmesh_core::machine::Standing;
 use aidmesh_core::store::{rows, table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +24,12 @@ const SETTLED: &str = "a settled node stays on the path";
 
 /// A node that a commit made.
 #[derive(Debug)]
-struct Made {
+pub(super) struct Made {
     parent: NodeId,
     adds: Vec<OpId>,
+    author: Option<(Dev, Incarnation)>,
+    key: Option<Handle>,
+    roster: Option<Vec<(Dev, Incarnation)>>,
     known_by: BTreeSet<HostId>,
 }
 
@@ -46,12 +49,17 @@ pub(super) struct Paths {
     settled: BTreeMap<ThreadId, Settled>,
     hosts: BTreeMap<Dev, HostId>,
     rewraps: BTreeSet<MsgId>,
+    /// Where who stood that removed a device.
+    pub(super) removed_on: Vec<(ThreadId, Dev, NodeId)>,
 }
 
 impl Truth {
     /// A machine has done what an input asked of it.
     pub fn on_step(&mut self, world: &mut World, host: HostId) {
         let h = &world.hosts[host];
+        let wall_ms = h.clock.now(world.now_us).wall.0;
+        let latest_ms = self.latest_ms.entry(host).or_default();
+        *latest_ms = wall_ms.max(*latest_ms);
         let Some(machine) = h.machine.as_ref().filter(|_| h.is_member()) else {
             return;
         };
@@ -77,15 +85,14 @@ impl Truth {
     /// A device stands elsewhere, or its view of members or heads changed.
     fn moved(&mut self, world: &mut World, place: (HostId, ThreadId), standing: Standing) {
         let (host, thread) = place;
-        let mut told = standing
-            .heads
-            .iter()
-            .map(|(.., node)| *node)
-            .chain([standing.head]);
-        if !told.all(|node| self.paths.nodes.contains_key(&(thread, node))) {
+        let before = self.paths.now.insert(place, standing.clone()).unwrap_or_default();
+        let is_known = |node: &NodeId| self.paths.nodes.contains_key(&(thread, *node));
+        let all_known = standing.heads.iter().all(|(.., node)| is_known(node));
+        if !all_known || before.keys != standing.keys || before.head != standing.head {
             self.learn_nodes(world, host, thread);
         }
-        let before = self.paths.now.insert(place, standing.clone()).unwrap_or_default();
+        self.check_keys(world, place, &before.keys);
+        self.check_authors(world, place);
         let settled = self.paths.settled.get(&thread).cloned();
         let settled = settled.filter(|s| s.has(world.hosts[host].dev()));
         if settled.as_ref().is_some_and(|s| s.members != standing.members) {
@@ -107,17 +114,30 @@ impl Truth {
         }
     }
 
-    fn learn_nodes(&mut self, world: &World, host: HostId, thread: ThreadId) {
+    fn learn_nodes(&mut self, world: &mut World, host: HostId, thread: ThreadId) {
         let Some(machine) = &world.hosts[host].machine else {
             return;
         };
+        let mut fresh = Vec::new();
         for made in machine.nodes(thread) {
             let known = self.paths.nodes.entry((thread, made.node)).or_insert(Made {
                 parent: made.parent,
                 adds: made.adds,
+                author: None,
+                key: None,
+                roster: None,
                 known_by: BTreeSet::new(),
             });
             known.known_by.insert(host);
+            known.author = known.author.or(made.author);
+            known.roster = known.roster.take().or(made.roster);
+            if known.key.is_none() && made.key.is_some() {
+                known.key = made.key;
+                fresh.push(made.node);
+            }
+        }
+        for node in fresh {
+            self.check_fresh_key(world, thread, node);
         }
     }
 
@@ -219,11 +239,11 @@ impl Settled {
 }
 
 impl Paths {
-    fn climb(&self, thread: ThreadId, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    pub(super) fn climb(&self, thread: ThreadId, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         std::iter::successors(Some(node), move |at| Some(self.nodes.get(&(thread, *at))?.parent))
     }
 
-    fn is_below(&self, thread: ThreadId, node: NodeId, top: NodeId) -> bool {
+    pub(super) fn is_below(&self, thread: ThreadId, node: NodeId, top: NodeId) -> bool {
         self.climb(thread, node).any(|at| at == top)
     }
 
@@ -235,5 +255,53 @@ impl Paths {
             path.retain(|at| above.contains(at));
         }
         path.first().copied()
+    }
+
+    pub(super) fn standing(&self, host: HostId, thread: ThreadId) -> Option<&Standing> {
+        self.now.get(&(host, thread))
+    }
+
+    /// Where every device stands.
+    pub(super) fn standings(&self, thread: ThreadId) -> impl Iterator<Item = (HostId, &Standing)> {
+        let of_thread = self.now.iter().filter(move |((_, of), _)| *of == thread);
+        of_thread.map(|((host, _), standing)| (*host, standing))
+    }
+
+    pub(super) fn key_of(&self, thread: ThreadId, node: NodeId) -> Option<Handle> {
+        self.nodes.get(&(thread, node))?.key
+    }
+
+    /// Nodes whose commits make this control key.
+    pub(super) fn made_with(&self, thread: ThreadId, key: Handle) -> Vec<NodeId> {
+        let made = self.of_thread(thread).filter(|(_, made)| made.key == Some(key));
+        made.map(|(node, _)| node).collect()
+    }
+
+    /// Who made a node, and on which.
+    pub(super) fn author_of(&self, thread: ThreadId, node: NodeId) -> Option<((Dev, Incarnation), NodeId)> {
+        let made = self.nodes.get(&(thread, node))?;
+        Some((made.author?, made.parent))
+    }
+
+    /// Who can read on a node.
+    pub(super) fn readers(&self, thread: ThreadId, node: NodeId) -> Option<&Vec<(Dev, Incarnation)>> {
+        self.nodes.get(&(thread, node))?.roster.as_ref()
+    }
+
+    /// Whether a device can read on a node or on one below it, as far as that is known.
+    pub(super) fn may_read_below(&self, thread: ThreadId, node: NodeId, dev: Dev) -> bool {
+        let reads = |made: &Made| made.roster.iter().flatten().any(|(reader, _)| *reader == dev);
+        let below = self
+            .of_thread(thread)
+            .filter(|(at, _)| self.is_below(thread, *at, node));
+        below
+            .into_iter()
+            .any(|(_, made)| made.roster.is_none() || reads(made))
+    }
+
+    fn of_thread(&self, thread: ThreadId) -> impl Iterator<Item = (NodeId, &Made)> {
+        let (from, to) = (NodeId([0; 16]), NodeId([0xff; 16]));
+        let nodes = self.nodes.range((thread, from)..=(thread, to));
+        nodes.map(|((_, node), made)| (*node, made))
     }
 }

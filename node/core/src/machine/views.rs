@@ -60,7 +60,7 @@ pub struct ThreadView {
     pub parked: usize,
 }
 
-/// Where a device stands in a thread: what its fork choice rests on.
+/// Where a device stands in a thread: what its fork choice rests on, and which keys it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Newest epoch node.
@@ -69,6 +69,8 @@ pub struct Standing {
     pub members: Vec<(Dev, Incarnation)>,
     /// Counter and node of the newest signed head of each member, as far as one is here.
     pub heads: Vec<(Dev, u32, NodeId)>,
+    /// Handles of the control keys that are held here, in the order in which they came.
+    pub keys: Vec<Handle>,
 }
 
 /// An epoch node that a commit made, whether or not its keys are here.
@@ -199,6 +201,7 @@ impl Machine {
             head: t.head,
             members: members.iter().map(|(dev, member)| (*dev, member.inc)).collect(),
             heads: heads.collect(),
+            keys: t.ring.iter().map(|key| key.handle()).collect(),
         })
     }
 
@@ -221,12 +224,6 @@ impl Machine {
             }
         });
         nodes.collect()
-    }
-
-    /// Handles of the control keys that are held here.
-    pub fn control_handles(&self, thread: ThreadId) -> Vec<Handle> {
-        let keys = self.threads.get(&thread).into_iter().flat_map(|t| t.ring.iter());
-        keys.map(|key| key.handle()).collect()
     }
 
     /// Entries of a thread that are open here, in the order of slot and number.

@@ -65,7 +65,7 @@ impl Thread {
 
     /// Seals again what members lack. The caller saves nothing; the batch has it all.
     pub(crate) fn rewrap(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
-        self.rewrap_due = None;
+        self.rewrap_due = self.rewrap_due.filter(|_| ctx.flaws.rewrap_timer_kept);
         if ctx.flaws.late_joiner_not_rewrapped {
             return Ok(());
         }
@@ -168,7 +168,7 @@ impl Thread {
         // a control key is nobody's history: each member of today may have all of them
         let all =
             meta.kind == Kind::CtlKeys || self.genesis.as_ref().is_some_and(|g| g.history == History::All);
-        if !(all || could && self.is_for_all(meta.node)) {
+        if !(all || could && self.is_for_all(meta.node)) && !ctx.flaws.history_handed_to_joiners {
             return None;
         }
         let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
