@@ -88,8 +88,10 @@ fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<H
         let theirs = view(*host).ok_or(format!("{name} has no thread {thread}"))?;
         let set: BTreeSet<Dev> = theirs.members.iter().map(|m| m.dev).collect();
         if set != devs {
-            let (a, b) = (set.len(), devs.len());
-            return Err(format!("{name} knows {a} members of {thread}, {speaker} {b}"));
+            let (theirs, ours) = (names(world, &set), names(world, &devs));
+            return Err(format!(
+                "members of {thread}: {name} knows {theirs}, {speaker} {ours}"
+            ));
         }
         if theirs.head != ours.head {
             return Err(format!(
@@ -109,6 +111,14 @@ fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<H
     }
     intended(truth, world, thread, &devs)?;
     Ok(members)
+}
+
+fn names(world: &World, devs: &BTreeSet<Dev>) -> String {
+    let named = world
+        .hosts
+        .iter()
+        .filter(|h| h.dev().is_some_and(|dev| devs.contains(&dev)));
+    named.map(|h| h.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The last change of each device that its author was told to be stored holds.

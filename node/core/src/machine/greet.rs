@@ -92,9 +92,11 @@ impl Machine {
             // a peer that starts anew all the time gets no answer each time
             return;
         }
+        // the first one may have been lost: what was opened here since the link came up stands
+        let anew = session.hello.is_some() && !again;
         session.hello = Some(hello);
         session.greet_due = None;
-        if !again {
+        if anew {
             session.shared.clear();
             session.boxes.clear();
             session.followed.clear();
