@@ -329,7 +329,11 @@ fn forged_burst(world: &World, chance: &mut Chance, (host, link): (HostId, LinkI
     let cert = Key8::from_prefix(blake3::hash(&peer.identity.routing_cert).as_bytes())?;
     let wrong = KeyPair::from_seed(&chance.seed());
     let burst = Burst::make(cert, vec![MsgId::of(&bytes)], Some(&wrong), &wrong);
-    let frames = [Frame::Burst(burst.bytes().clone()).encode(), data(&bytes)];
+    let mut burst = burst.bytes().to_vec();
+    // HK 32 | sig 64 | sig 64: the key is no secret, it stands in every true burst
+    let at = burst.len().checked_sub(32 + 2 * 64)?;
+    burst[at..at + 32].copy_from_slice(&public_of(world, forged.handle)?);
+    let frames = [Frame::Burst(burst.into()).encode(), data(&bytes)];
     Some(frames.concat().into())
 }
 
@@ -344,7 +348,22 @@ fn forged_ack(world: &World, chance: &mut Chance) -> Option<Bytes> {
     let made = AckVector::make(Ack::Release(ranges, Default::default()), &wrong);
     let mut bytes = made.bytes().to_vec();
     bytes[2..10].copy_from_slice(&real.handle.0);
+    // HK 32 | sig 64
+    let at = bytes.len().checked_sub(32 + 64)?;
+    bytes[at..at + 32].copy_from_slice(&public_of(world, real.handle)?);
     Some(Frame::Ack(bytes.into()).encode())
+}
+
+/// The public key of a mailbox: relays see it, and whoever listens on their lines.
+fn public_of(world: &World, handle: Handle) -> Option<[u8; 32]> {
+    let threads: Vec<ThreadId> = world.truth.threads.keys().copied().collect();
+    let mut places =
+        (0..world.hosts.len()).flat_map(|host| threads.iter().map(move |thread| (host, *thread)));
+    places.find_map(|(host, thread)| {
+        let keys = control_keys(world, host, thread);
+        let key = keys.iter().find(|key| key.handle() == handle)?;
+        Some(key.handle_pair().public())
+    })
 }
 
 /// A relay's receipt for all that the victim has sealed, with the relay's name and a stranger's key.

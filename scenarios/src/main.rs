@@ -78,6 +78,9 @@ enum What {
         /// How many seeds each may survive at most.
         #[arg(long, default_value_t = planted::SEEDS_MAX)]
         seeds: u64,
+        /// In place of the first seed of each.
+        #[arg(long)]
+        first_seed: Option<u64>,
     },
     /// Measures what a part costs beside a peer and a bound.
     Bench {
@@ -117,7 +120,12 @@ fn main() -> ExitCode {
             json,
             ..
         } => storms((first_seed, seeds), Setup::of(suite, restless), json),
-        What::Planted { json, name, seeds } => plant(json, name, seeds),
+        What::Planted {
+            json,
+            name,
+            seeds,
+            first_seed,
+        } => plant(json, name, seeds, first_seed),
         What::Bench { json, .. } => bench(json),
         What::List => list(),
     };
@@ -267,12 +275,15 @@ fn replay(seed: u64, setup: Setup, trace: bool) -> Done {
     Ok(outcome.violation.is_none())
 }
 
-fn plant(json: bool, only: Option<String>, seeds: u64) -> Done {
+fn plant(json: bool, only: Option<String>, seeds: u64, first_seed: Option<u64>) -> Done {
     let mut all_caught = true;
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let mut bugs = planted::all();
     bugs.retain(|plant| only.as_deref().is_none_or(|only| only == plant.name));
+    for plant in &mut bugs {
+        plant.from = first_seed.unwrap_or(plant.from);
+    }
     for caught in planted::hunt_all(&bugs, seeds) {
         all_caught &= caught.caught;
         writeln!(io::stdout(), "{}", serde_json::to_string(&caught)?)?;

@@ -15,8 +15,9 @@ use aidmesh_core::ranges::Log;
 use bytes::Bytes;
 
 const KEPT: &str = "kept as long as signed";
-/// Bytes before the envelope in a row of a carried item: version, state, origin, age, three sums.
-const HEADER_BYTES: usize = 2 + 8 + 4 + 3 * 8;
+/// Bytes before the envelope in a row of a carried item: version, state, origin, organisation, age, three
+/// sums.
+const HEADER_BYTES: usize = 2 + 8 + 8 + 4 + 3 * 8;
 /// Drift of a clock, in parts per million at most: nobody can keep time better than its crystal.
 const DRIFT_PPM: u64 = 400;
 
@@ -43,16 +44,22 @@ impl Truth {
         }
         let at = (host, key.to_vec());
         if let Some(row) = value {
-            // a released item leaves its id
-            let place = live_place(row);
             let former = self.owed.remove(&at);
-            if let Some(place) = place.filter(|place| !is_head(place)) {
-                let (since_us, is_inbox) = (world.now_us, place == Place::Inbox);
-                self.owed.insert(at, Owed { since_us, is_inbox });
-            } else if former.is_some_and(|former| !former.is_inbox) {
-                let name = &world.hosts[host].name;
-                let what = format!("{name} released an item that nobody may release");
-                world.accuse(KEPT, what);
+            match read_row(row) {
+                // a newer head replaces the older ones of its slot
+                Some(Row::Live(Place::Log { log: Log::Heads, .. })) => {}
+                Some(Row::Live(place)) => {
+                    let (since_us, is_inbox) = (world.now_us, place == Place::Inbox);
+                    self.owed.insert(at, Owed { since_us, is_inbox });
+                }
+                Some(Row::Released) if former.is_none_or(|former| former.is_inbox) => {}
+                Some(Row::Released) => {
+                    let name = &world.hosts[host].name;
+                    let what = format!("{name} released an item that nobody may release");
+                    world.accuse(KEPT, what);
+                }
+                // else this rule would be blind and nobody would know
+                None => world.accuse(KEPT, "a row of a carried item cannot be read".to_owned()),
             }
             return;
         }
@@ -71,14 +78,20 @@ impl Truth {
     }
 }
 
-/// Place of an item that is not released.
-fn live_place(row: &Bytes) -> Option<Place> {
-    let live = row.len() > HEADER_BYTES && row[1] == 0;
-    let envelope = live.then(|| Envelope::decode(&row.slice(HEADER_BYTES..)).ok())?;
-    envelope.map(|envelope| envelope.place)
+/// A row of a carried item.
+enum Row {
+    Live(Place),
+    /// A released item leaves its id.
+    Released,
 }
 
-/// A newer head replaces the older ones of its slot.
-fn is_head(place: &Place) -> bool {
-    matches!(place, Place::Log { log: Log::Heads, .. })
+fn read_row(row: &Bytes) -> Option<Row> {
+    match row.get(1)? {
+        0 if row.len() > HEADER_BYTES => {
+            let envelope = Envelope::decode(&row.slice(HEADER_BYTES..)).ok()?;
+            Some(Row::Live(envelope.place))
+        }
+        1 => Some(Row::Released),
+        _ => None,
+    }
 }
