@@ -317,7 +317,7 @@ impl Truth {
     /// The store was put back to an older state, or to nothing.
     pub fn on_rebuild(&mut self, world: &World, host: HostId) {
         self.knows.retain(|(at, _), _| *at != host);
-        self.paths_forgotten(world, host);
+        self.paths_forgotten(host);
         let disk = &world.hosts[host].disk;
         self.said.retain(|key, said| {
             said.author != host || said.sealed.is_some() || disk.ever(&table::entry(key.0, key.1, key.2))

@@ -1,13 +1,12 @@
 //! Paths of threads: on which node each device stands, when a node is settled, and that it stays.
 //!
 //! A device *flips* when its newest node becomes one that does not descend from the former. Before a
-//! fork is decided that is lawful. A node is *settled* once all members agree about the members, each
-//! holds the newest signed head of each, and all those heads stand on the node or below it: then no
-//! head that is still under way can speak against it. It is settled until a member's view of the
-//! members changes, or a member loses its store. A member that is down counts as what is durable there.
-//!
-//! The prototype of the rules asked a majority for this. All members are asked here, which is rarer and
-//! leaves no doubt about who may be in that majority.
+//! fork is decided that is lawful. A node is *settled* for a set of members if they have the same view of
+//! the members, each of them holds the newest signed head of each of them, all those heads stand on the
+//! node or below it, and on the whole way to the node they are more than half of those who could read
+//! where it goes on and are members today. Whatever is still under way cannot outvote them then. It is
+//! settled until the view of the members of one of them changes, or one of them loses its store. A member
+//! that is down counts as what is durable there.
 //!
 //! The tree is the union of what all devices know. A commit that its author lost in a crash before
 //! anybody had it was never made.
@@ -33,12 +32,24 @@ pub(super) struct Made {
     known_by: BTreeSet<HostId>,
 }
 
-/// A node that may not leave the path while these are the members.
+/// A node that may not leave the path of these hosts while these are the members.
 #[derive(Clone, Debug)]
 struct Settled {
     members: Vec<(Dev, Incarnation)>,
+    hosts: BTreeSet<HostId>,
     node: NodeId,
 }
+
+/// A member that agrees with another about the members.
+struct Voter {
+    host: HostId,
+    dev: Dev,
+    newest: (Dev, u32, NodeId),
+    head: NodeId,
+}
+
+/// Nodes from the newest one up that are looked at: older ones were settled before, or wait for the newer.
+const LEVELS: usize = 4;
 
 /// See the module.
 #[derive(Default)]
@@ -46,7 +57,7 @@ pub(super) struct Paths {
     nodes: BTreeMap<(ThreadId, NodeId), Made>,
     now: BTreeMap<(HostId, ThreadId), Standing>,
     durable: BTreeMap<(HostId, ThreadId), Standing>,
-    settled: BTreeMap<ThreadId, Settled>,
+    settled: BTreeMap<ThreadId, Vec<Settled>>,
     hosts: BTreeMap<Dev, HostId>,
     rewraps: BTreeSet<MsgId>,
     /// Where who stood that removed a device.
@@ -93,17 +104,18 @@ impl Truth {
         }
         self.check_keys(world, place, &before.keys);
         self.check_authors(world, place);
-        let settled = self.paths.settled.get(&thread).cloned();
-        let settled = settled.filter(|s| s.has(world.hosts[host].dev()));
-        if settled.as_ref().is_some_and(|s| s.members != standing.members) {
-            self.paths.settled.remove(&thread);
-        }
+        let known = self.paths.settled.entry(thread).or_default();
+        known.retain(|s| !s.hosts.contains(&host) || s.members == standing.members);
+        let settled = &self.paths.settled[&thread];
+        let mut mine = settled.iter().filter(|s| s.hosts.contains(&host));
+        let left = mine
+            .find(|s| !self.paths.is_below(thread, standing.head, s.node))
+            .cloned();
         let (from, to) = (before.head, standing.head);
         if from == NodeId::default() || self.paths.is_below(thread, to, from) {
             return;
         }
-        let left = settled.filter(|s| s.members == standing.members);
-        match left.filter(|s| !self.paths.is_below(thread, to, s.node)) {
+        match left {
             Some(settled) => {
                 world.counters.flips_after_settling += 1;
                 let name = &world.hosts[host].name;
@@ -141,47 +153,34 @@ impl Truth {
         }
     }
 
-    /// Looks whether the members agree so far that a node is settled.
-    fn settle(&mut self, world: &mut World, (host, thread): (HostId, ThreadId)) {
-        let Some(own) = self.paths.durable.get(&(host, thread)) else {
-            return;
-        };
-        if own.heads.len() != own.members.len() {
-            return;
-        }
+    /// Looks whether members agree so far that a node is settled.
+    fn settle(&mut self, world: &World, (host, thread): (HostId, ThreadId)) {
         if self.paths.hosts.len() < world.hosts.len() {
             let devs = world.hosts.iter().enumerate();
             let devs = devs.filter_map(|(id, h)| Some((h.dev()?, id)));
             self.paths.hosts = devs.collect();
         }
-        let agrees = |(dev, _): &(Dev, Incarnation)| {
-            let place = (*self.paths.hosts.get(dev)?, thread);
-            let theirs = self.paths.durable.get(&place)?;
-            let now = self.paths.now.get(&place)?;
-            let same = theirs.members == own.members && theirs.heads == own.heads;
-            (same && now.members == own.members).then_some(now.head)
-        };
-        let Some(heads) = own.members.iter().map(agrees).collect::<Option<Vec<_>>>() else {
+        let founder = self
+            .threads
+            .get(&thread)
+            .and_then(|intent| world.hosts[intent.founder].dev());
+        let (Some(own), Some(founder)) = (self.paths.durable.get(&(host, thread)), founder) else {
             return;
         };
-        let Some(node) = self
-            .paths
-            .common(thread, own.heads.iter().map(|(.., node)| *node))
-        else {
+        let voters = self.paths.voters(thread, own);
+        let levels = self.paths.climb(thread, own.head).take(LEVELS);
+        let found =
+            levels.filter_map(|node| Some((node, self.paths.agreed(thread, node, &voters, own, founder)?)));
+        let Some((node, hosts)) = found.into_iter().find(|(_, hosts)| hosts.contains(&host)) else {
             return;
         };
-        if heads.iter().any(|head| !self.paths.is_below(thread, *head, node)) {
-            return;
-        }
         let members = own.members.clone();
-        let former = self.paths.settled.insert(thread, Settled { members, node });
-        if let Some(former) = former
-            && former.members == self.paths.settled[&thread].members
-            && !self.paths.is_below(thread, node, former.node)
-        {
-            let what = format!("all went to {node}, {} was settled", former.node);
-            world.accuse(SETTLED, what);
-        }
+        let settled = Settled { members, hosts, node };
+        let older = |s: &Settled| s.members == settled.members && s.hosts == settled.hosts;
+        let all = self.paths.settled.get(&thread).into_iter().flatten();
+        let mut all: Vec<Settled> = all.filter(|s| !older(s)).cloned().collect();
+        all.push(settled);
+        self.paths.settled.insert(thread, all);
     }
 
     /// What was not durable is gone, and commits that nobody else has with it.
@@ -199,11 +198,12 @@ impl Truth {
     }
 
     /// The store is an older one: what it stood on is forgotten, and what others took it to stand on may be.
-    pub(super) fn paths_forgotten(&mut self, world: &World, host: HostId) {
+    pub(super) fn paths_forgotten(&mut self, host: HostId) {
         self.paths.now.retain(|(at, _), _| *at != host);
         self.paths.durable.retain(|(at, _), _| *at != host);
-        let dev = world.hosts[host].dev();
-        self.paths.settled.retain(|_, settled| !settled.has(dev));
+        for settled in self.paths.settled.values_mut() {
+            settled.retain(|s| !s.hosts.contains(&host));
+        }
     }
 
     /// An envelope with a rewrap is about to be stored, made here or elsewhere.
@@ -232,12 +232,6 @@ impl Truth {
     }
 }
 
-impl Settled {
-    fn has(&self, dev: Option<Dev>) -> bool {
-        self.members.iter().any(|(member, _)| Some(*member) == dev)
-    }
-}
-
 impl Paths {
     pub(super) fn climb(&self, thread: ThreadId, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         std::iter::successors(Some(node), move |at| Some(self.nodes.get(&(thread, *at))?.parent))
@@ -247,14 +241,71 @@ impl Paths {
         self.climb(thread, node).any(|at| at == top)
     }
 
-    /// The lowest node that is above all of these, or one of them.
-    fn common(&self, thread: ThreadId, mut nodes: impl Iterator<Item = NodeId>) -> Option<NodeId> {
-        let mut path: Vec<NodeId> = self.climb(thread, nodes.next()?).collect();
-        for node in nodes {
-            let above: BTreeSet<NodeId> = self.climb(thread, node).collect();
-            path.retain(|at| above.contains(at));
+    /// Members that have the same view of the members as this one.
+    fn voters(&self, thread: ThreadId, own: &Standing) -> Vec<Voter> {
+        let voter = |(dev, _): &(Dev, Incarnation)| {
+            let host = *self.hosts.get(dev)?;
+            let theirs = self.durable.get(&(host, thread))?;
+            let now = self.now.get(&(host, thread))?;
+            let newest = *theirs.heads.iter().find(|(of, ..)| of == dev)?;
+            let agrees = theirs.members == own.members && now.members == own.members;
+            agrees.then_some(Voter {
+                host,
+                dev: *dev,
+                newest,
+                head: now.head,
+            })
+        };
+        own.members.iter().filter_map(voter).collect()
+    }
+
+    /// The members for which a node is settled, if there are such.
+    fn agreed(
+        &self,
+        thread: ThreadId,
+        node: NodeId,
+        voters: &[Voter],
+        own: &Standing,
+        founder: Dev,
+    ) -> Option<BTreeSet<HostId>> {
+        let below = |at: NodeId| self.is_below(thread, at, node);
+        let on_it = voters.iter().filter(|v| below(v.newest.2) && below(v.head));
+        let mut on_it: Vec<&Voter> = on_it.collect();
+        let lacks = |v: &Voter, of: &Voter| {
+            let theirs = self.durable.get(&(v.host, thread));
+            !theirs.is_some_and(|s| s.heads.contains(&of.newest))
+        };
+        loop {
+            let open = |v: &Voter| on_it.iter().filter(|of| lacks(v, of) || lacks(of, v)).count();
+            let (worst, at) = (0..on_it.len()).map(|at| (open(on_it[at]), at)).max()?;
+            if worst == 0 {
+                break;
+            }
+            on_it.remove(at);
         }
-        path.first().copied()
+        let devs: BTreeSet<Dev> = on_it.iter().map(|v| v.dev).collect();
+        let mut ways = self
+            .climb(thread, node)
+            .filter_map(|at| self.nodes.get(&(thread, at)));
+        let most = ways.all(|made| {
+            let readers = self.readers(thread, made.parent);
+            if readers.is_none() && self.nodes.contains_key(&(thread, made.parent)) {
+                return false;
+            }
+            let reads = |member: &(Dev, Incarnation)| match readers {
+                Some(readers) => readers.contains(member),
+                // at the beginning there is its founder, and no commit that says so
+                None => *member == (founder, 1),
+            };
+            let readers = own
+                .members
+                .iter()
+                .filter(|member| reads(member))
+                .map(|(dev, _)| dev);
+            let (yes, no): (Vec<&Dev>, Vec<&Dev>) = readers.partition(|dev| devs.contains(dev));
+            yes.len() > no.len() || yes.is_empty() && no.is_empty()
+        });
+        most.then(|| on_it.iter().map(|v| v.host).collect())
     }
 
     pub(super) fn standing(&self, host: HostId, thread: ThreadId) -> Option<&Standing> {
