@@ -354,7 +354,7 @@ pub enum Step {
 }
 
 /// The library, by name, built into the program so that it runs from any folder.
-pub const LIBRARY: [(&str, &str); 15] = [
+pub const LIBRARY: [(&str, &str); 16] = [
     ("first-ecg", include_str!("../library/first-ecg.toml")),
     ("late-joiner", include_str!("../library/late-joiner.toml")),
     ("founder-lost", include_str!("../library/founder-lost.toml")),
@@ -378,6 +378,7 @@ pub const LIBRARY: [(&str, &str); 15] = [
         include_str!("../library/alarm-on-a-thin-line.toml"),
     ),
     ("lossy-datagrams", include_str!("../library/lossy-datagrams.toml")),
+    ("relay-emptied", include_str!("../library/relay-emptied.toml")),
     ("former-member", include_str!("../library/former-member.toml")),
 ];
 
