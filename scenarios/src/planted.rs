@@ -76,21 +76,21 @@ use Hunt::{Restless, Storm, Story};
 
 plants! {
     Storm =>
-        announce_before_commit, no_overlay_of_batches_in_flight, no_send_gate from 70, seq_reused_after_rebuild from 80,
-        receipt_believed_unsigned, parked_counted_as_delivered, late_joiner_not_rewrapped,
+        announce_before_commit, no_overlay_of_batches_in_flight, no_send_gate from 70,
+        seq_reused_after_rebuild from 80,
+        receipt_believed_unsigned, parked_counted_as_delivered from 110, late_joiner_not_rewrapped,
         slot_by_order_of_arrival, sealed_too_early, ttl_by_wall_clock;
     Restless =>
-        lowest_id_before_majority, removed_author_followed from 8, head_of_unknown_node_counts,
-        others_do_not_commit from 8, unread_commit_not_waited_for;
+        lowest_id_before_majority, removed_author_followed from 8,
+        others_do_not_commit from 8;
     Story("two-additions") => remove_loses_to_concurrent_add;
     Story("crossing-removals") => void_removals_honoured;
     Storm =>
         control_key_not_rotated, control_key_told_on_the_parent, history_handed_to_joiners from 30,
-        items_leave_in_flight, batches_in_flight_unbounded,
+        items_leave_in_flight, batches_in_flight_unbounded, forgotten_life_gets_words from 80,
         earlier_life_left_behind from 115, layer_told_early, chunks_told_unheld, seen_credited_to_another,
         clock_of_others_followed, burst_unsigned from 6, ack_unsigned, rewrap_timer_kept,
         units_longer_than_the_link_takes;
-    Story("restored-store") => forgotten_life_gets_words, old_key_packages_kept;
     Story("relay-emptied") => relay_loss_ignored;
     Story("former-member") => purge_by_one;
     Story("lossy-datagrams") => no_periodic_repair, not_offered_again, greeted_once;

@@ -194,7 +194,7 @@ impl Machine {
             self.reset = restored.then(BTreeSet::new);
             return Ok(());
         }
-        if restored && !self.flaws.seq_reused_after_rebuild && !self.flaws.old_key_packages_kept {
+        if restored && !self.flaws.seq_reused_after_rebuild {
             // an old Welcome must not bring this device back into a life that it does not remember
             for (key, _) in crate::store::rows(store, &table::key_package_row(&[]))? {
                 self.tx.batch.delete(key);

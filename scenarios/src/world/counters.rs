@@ -47,6 +47,7 @@ counters! {
     re_adds,
     /// Entries that were sealed again for members that could not open them.
     rewraps,
-    /// All acts of hostile peers: frames, receipts of a swallowing relay, everything handed to a removed device.
+    /// All acts of hostile peers: frames, swallowed lines with each false receipt, everything handed to a
+    /// removed device, orders to a relay.
     hostile_acts,
 }

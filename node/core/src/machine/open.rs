@@ -70,18 +70,15 @@ pub struct Flaws {
     // members and keys
     pub lowest_id_before_majority: bool,
     pub removed_author_followed: bool,
-    pub head_of_unknown_node_counts: bool,
     pub remove_loses_to_concurrent_add: bool,
     pub void_removals_honoured: bool,
     pub others_do_not_commit: bool,
     pub control_key_not_rotated: bool,
     pub control_key_told_on_the_parent: bool,
     pub history_handed_to_joiners: bool,
-    pub unread_commit_not_waited_for: bool,
     // what is stored, and words
     pub items_leave_in_flight: bool,
     pub batches_in_flight_unbounded: bool,
-    pub old_key_packages_kept: bool,
     pub forgotten_life_gets_words: bool,
     pub earlier_life_left_behind: bool,
     pub layer_told_early: bool,

@@ -291,8 +291,7 @@ impl Thread {
             });
         }
         // the keys of a node are the first entry on it: the node may be here before them
-        let is_unread = self.goes_on_unread(self.head) && !ctx.flaws.unread_commit_not_waited_for;
-        let is_behind = self.head != self.vote || !self.holds(self.head) || is_unread;
+        let is_behind = self.head != self.vote || !self.holds(self.head) || self.goes_on_unread(self.head);
         if self.genesis.is_none() || is_behind {
             return Err(Stopped::Incomplete);
         }

@@ -98,7 +98,6 @@ impl Thread {
         if let Object::Head(head) = verified.object()
             && !self.loading
             && !self.is_connected(head.node)
-            && !ctx.flaws.head_of_unknown_node_counts
         {
             let waiting = Waiting {
                 envelope: envelope.clone(),

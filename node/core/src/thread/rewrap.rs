@@ -168,7 +168,8 @@ impl Thread {
         // a control key is nobody's history: each member of today may have all of them
         let all =
             meta.kind == Kind::CtlKeys || self.genesis.as_ref().is_some_and(|g| g.history == History::All);
-        if !(all || could && self.is_for_all(meta.node)) && !ctx.flaws.history_handed_to_joiners {
+        let entitled = all || could && self.is_for_all(meta.node);
+        if !entitled && !ctx.flaws.history_handed_to_joiners {
             return None;
         }
         let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
