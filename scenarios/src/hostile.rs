@@ -12,14 +12,16 @@ use crate::chance::Chance;
 use crate::net::HostId;
 use crate::truth::Key;
 use crate::world::{SECOND, World};
-use aidmesh_core::crypto::KeyPair;
+use aidmesh_core::codec::{Malformed, Reader};
+use aidmesh_core::crypto::{KeyPair, Secret};
 use aidmesh_core::envelope::{Class, Envelope, Place};
+use aidmesh_core::group::keys::ControlKey;
 use aidmesh_core::id::{Handle, Key8, MsgId, ThreadId};
 use aidmesh_core::machine::command::{Command, Outgoing};
 use aidmesh_core::machine::input::{Input, LinkId};
 use aidmesh_core::mailbox::proof::{Ack, AckVector, Burst, RelayReceipt};
 use aidmesh_core::ranges::{Log, Ranges};
-use aidmesh_core::store::{rows, table};
+use aidmesh_core::store::{Read, rows, table};
 use aidmesh_core::wire::{self, Data, First, Frame};
 use bytes::Bytes;
 
@@ -33,6 +35,7 @@ pub fn attack(world: &mut World, chance: &mut Chance) {
         return;
     };
     world.counters.hostile_frames += 1;
+    world.counters.hostile_acts += 1;
     let kind = chance.below(9);
     // a receipt is believed from a relay at most, so that is where a forged one comes from
     let relayed = linked.iter().find(|at| kind == 7 && from_relay(world, **at));
@@ -42,7 +45,7 @@ pub fn attack(world: &mut World, chance: &mut Chance) {
         1 => framed_garbage(chance),
         2 | 3 => damaged_copy(world, chance),
         4 => junk_at_a_real_place(world, chance),
-        5 => forged_burst(world, chance),
+        5 => forged_burst(world, chance, (host, link)),
         6 => forged_ack(world, chance),
         7 => forged_receipt(world, chance, host),
         _ => return replay(world, chance, host, link),
@@ -71,6 +74,7 @@ pub fn offer_all(world: &mut World, victim: HostId, thread: ThreadId) {
     all.sort();
     all.dedup();
     world.counters.leaks_tried += 1;
+    world.counters.hostile_acts += 1;
     for bytes in all {
         if world.hosts[victim].machine.is_none() || world.violation.is_some() {
             return;
@@ -78,6 +82,53 @@ pub fn offer_all(world: &mut World, victim: HostId, thread: ThreadId) {
         let bytes = data(&bytes);
         world.give(victim, Input::Frame { link, bytes });
     }
+}
+
+/// A device asks every relay that it reaches to throw away all that it knows of a thread, under each
+/// mailbox key on its disk. The signature is good; that one may ask so is not. `false`: it cannot ask.
+pub fn purge(world: &mut World, by: HostId, thread: ThreadId) -> bool {
+    let machine = world.hosts[by].machine.as_ref();
+    let Some(view) = machine.and_then(|m| m.view(thread)) else {
+        return false;
+    };
+    let relays: Vec<(HostId, LinkId)> = links(world)
+        .filter(|(host, link)| {
+            let peer = world.cable_of(*host, *link);
+            let peer = peer.map(|(cable, side)| world.cables[cable].sides[1 - side].host);
+            peer == Some(by) && !world.hosts[*host].is_member()
+        })
+        .collect();
+    let keys = control_keys(world, by, thread);
+    for key in &keys {
+        let vector = AckVector::make(
+            Ack::Purge(view.have.clone(), Default::default()),
+            key.handle_pair(),
+        );
+        for (host, link) in relays.iter().copied() {
+            world.counters.hostile_acts += 1;
+            let bytes = Frame::Ack(vector.bytes().clone()).encode();
+            world.give(host, Input::Frame { link, bytes });
+        }
+    }
+    !keys.is_empty() && !relays.is_empty()
+}
+
+/// Control keys on a device's disk: `v 1 | hash 32 | n varint, n x (maker 16, ck 32)`.
+fn control_keys(world: &World, host: HostId, thread: ThreadId) -> Vec<ControlKey> {
+    let Ok(Some(row)) = world.hosts[host].disk.get(&table::thread(thread)) else {
+        return vec![];
+    };
+    let mut r = Reader::new(&row);
+    let mut read = || {
+        r.take(1 + 32)?;
+        let n = r.varint()?;
+        let key = |_| {
+            r.take(16)?;
+            Ok(ControlKey::new(Secret(r.array()?)))
+        };
+        (0..n).map(key).collect::<Result<Vec<_>, Malformed>>()
+    };
+    read().unwrap_or_default()
 }
 
 /// A liar sits on the way to a relay: it takes what a member hands over, keeps nothing, and signs for each
@@ -91,6 +142,7 @@ pub fn swallow(world: &mut World, chance: &mut Chance) {
         return;
     };
     world.cables[cable].sides[side].deaf = true;
+    world.counters.hostile_acts += 1;
     let threads = world.hosts[victim].machine.as_ref().map(|m| m.threads());
     for thread in threads.unwrap_or_default() {
         let class = Class::Text;
@@ -105,6 +157,7 @@ pub fn swallow(world: &mut World, chance: &mut Chance) {
             break;
         }
         world.counters.hostile_frames += 1;
+        world.counters.hostile_acts += 1;
         // no look at rows: what the victim believes must show in its words
         world.give(victim, Input::Frame { link, bytes });
         world.run_for(2 * SECOND);
@@ -264,17 +317,23 @@ fn junk_at_a_real_place(world: &World, chance: &mut Chance) -> Option<Bytes> {
     Some(data(&forged.encode()))
 }
 
-/// A burst under keys that are not those of the handle, with the item it names.
-fn forged_burst(world: &World, chance: &mut Chance) -> Option<Bytes> {
+/// A burst in the name of the link's peer, under keys that are neither its own nor those of the handle,
+/// with the item it names.
+fn forged_burst(world: &World, chance: &mut Chance, (host, link): (HostId, LinkId)) -> Option<Bytes> {
     let real = some_envelope(world, chance)?;
     let mut forged = Envelope::decode(&real).ok()?;
     forged.payload = chance.bytes(forged.payload.len()).into();
     let bytes = forged.encode();
-    let member = world.hosts.iter().find(|h| h.is_member())?;
-    let cert = Key8::of_key(&member.identity.routing.public());
+    let (cable, side) = world.cable_of(host, link)?;
+    let peer = &world.hosts[world.cables[cable].sides[1 - side].host];
+    let cert = Key8::from_prefix(blake3::hash(&peer.identity.routing_cert).as_bytes())?;
     let wrong = KeyPair::from_seed(&chance.seed());
     let burst = Burst::make(cert, vec![MsgId::of(&bytes)], Some(&wrong), &wrong);
-    let frames = [Frame::Burst(burst.bytes().clone()).encode(), data(&bytes)];
+    let mut burst = burst.bytes().to_vec();
+    // HK 32 | sig 64 | sig 64: the key is no secret, it stands in every true burst
+    let at = burst.len().checked_sub(32 + 2 * 64)?;
+    burst[at..at + 32].copy_from_slice(&public_of(world, forged.handle)?);
+    let frames = [Frame::Burst(burst.into()).encode(), data(&bytes)];
     Some(frames.concat().into())
 }
 
@@ -289,7 +348,22 @@ fn forged_ack(world: &World, chance: &mut Chance) -> Option<Bytes> {
     let made = AckVector::make(Ack::Release(ranges, Default::default()), &wrong);
     let mut bytes = made.bytes().to_vec();
     bytes[2..10].copy_from_slice(&real.handle.0);
+    // HK 32 | sig 64
+    let at = bytes.len().checked_sub(32 + 64)?;
+    bytes[at..at + 32].copy_from_slice(&public_of(world, real.handle)?);
     Some(Frame::Ack(bytes.into()).encode())
+}
+
+/// The public key of a mailbox: relays see it, and whoever listens on their lines.
+fn public_of(world: &World, handle: Handle) -> Option<[u8; 32]> {
+    let threads: Vec<ThreadId> = world.truth.threads.keys().copied().collect();
+    let mut places =
+        (0..world.hosts.len()).flat_map(|host| threads.iter().map(move |thread| (host, *thread)));
+    places.find_map(|(host, thread)| {
+        let keys = control_keys(world, host, thread);
+        let key = keys.iter().find(|key| key.handle() == handle)?;
+        Some(key.handle_pair().public())
+    })
 }
 
 /// A relay's receipt for all that the victim has sealed, with the relay's name and a stranger's key.

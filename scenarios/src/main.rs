@@ -5,7 +5,7 @@ use aidmesh_scenarios::bench_sync;
 use aidmesh_scenarios::planted;
 use aidmesh_scenarios::region::{self, Size};
 use aidmesh_scenarios::report;
-use aidmesh_scenarios::storm::{self, Outcome};
+use aidmesh_scenarios::storm::{self, Outcome, Setup, Suites};
 use aidmesh_scenarios::story::{self, LIBRARY, Recording, Run, Story};
 use aidmesh_scenarios::trace::Trace;
 use clap::{Parser, Subcommand};
@@ -64,6 +64,12 @@ enum What {
         /// With --replay: one line for each event.
         #[arg(long, requires = "replay")]
         trace: bool,
+        /// Suite of all seeds.
+        #[arg(long, value_enum, default_value_t = Suites::Mixed)]
+        suite: Suites,
+        /// Halves part and members change most of the time.
+        #[arg(long)]
+        restless: bool,
         /// Nothing but the JSON line.
         #[arg(long)]
         json: bool,
@@ -76,6 +82,12 @@ enum What {
         /// Only this one.
         #[arg(long)]
         name: Option<String>,
+        /// How many seeds each may survive at most.
+        #[arg(long, default_value_t = planted::SEEDS_MAX)]
+        seeds: u64,
+        /// In place of the first seed of each.
+        #[arg(long)]
+        first_seed: Option<u64>,
     },
     /// Measures what a part costs beside a peer and a bound.
     Bench {
@@ -114,15 +126,24 @@ fn main() -> ExitCode {
         What::Storm {
             replay: Some(seed),
             trace,
+            suite,
+            restless,
             ..
-        } => replay(seed, trace),
+        } => replay(seed, Setup::of(suite, restless), trace),
         What::Storm {
             seeds,
             first_seed,
+            suite,
+            restless,
             json,
             ..
-        } => storms(first_seed, seeds, json),
-        What::Planted { json, name } => plant(json, name),
+        } => storms((first_seed, seeds), Setup::of(suite, restless), json),
+        What::Planted {
+            json,
+            name,
+            seeds,
+            first_seed,
+        } => plant(json, name, seeds, first_seed),
         What::Bench { json, .. } => bench(json),
         What::List => list(),
     };
@@ -230,6 +251,7 @@ fn run(
             seed,
             ecg: ecg.clone(),
             trace: lines(trace && !json),
+            flaws: Default::default(),
         };
         let outcome = story::run(&story, run)?;
         fine &= outcome.violation.is_none();
@@ -317,8 +339,8 @@ fn told(name: &str, story: &Story, outcome: &Outcome, json: bool) -> io::Result<
     }
 }
 
-fn storms(first: u64, seeds: u64, json: bool) -> Done {
-    let report = report::storm(first, seeds);
+fn storms((first, seeds): (u64, u64), setup: Setup, json: bool) -> Done {
+    let report = report::storm(first, seeds, setup);
     let mut out = io::stdout();
     for found in report.found.iter().filter(|_| !json) {
         let report::First {
@@ -338,8 +360,8 @@ fn storms(first: u64, seeds: u64, json: bool) -> Done {
     Ok(report.violations == 0)
 }
 
-fn replay(seed: u64, trace: bool) -> Done {
-    let outcome = storm::run(seed, Default::default(), lines(trace));
+fn replay(seed: u64, setup: Setup, trace: bool) -> Done {
+    let outcome = storm::run(seed, setup, lines(trace));
     let mut out = io::stdout();
     match &outcome.violation {
         None => writeln!(out, "seed {seed}: no rule broken, trace {}", outcome.trace_hash)?,
@@ -355,13 +377,16 @@ fn replay(seed: u64, trace: bool) -> Done {
     Ok(outcome.violation.is_none())
 }
 
-fn plant(json: bool, only: Option<String>) -> Done {
+fn plant(json: bool, only: Option<String>, seeds: u64, first_seed: Option<u64>) -> Done {
     let mut all_caught = true;
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let mut bugs = planted::all().to_vec();
-    bugs.retain(|(name, _)| only.as_deref().is_none_or(|only| only == *name));
-    for caught in planted::hunt_all(&bugs, planted::SEEDS_MAX) {
+    let mut bugs = planted::all();
+    bugs.retain(|plant| only.as_deref().is_none_or(|only| only == plant.name));
+    for plant in &mut bugs {
+        plant.from = first_seed.unwrap_or(plant.from);
+    }
+    for caught in planted::hunt_all(&bugs, seeds) {
         all_caught &= caught.caught;
         writeln!(io::stdout(), "{}", serde_json::to_string(&caught)?)?;
     }

@@ -4,10 +4,10 @@
 //! totals are the same whatever the threads did. Speed is measured by the computer's clock and is the
 //! only number in the report that differs from run to run.
 
-use crate::storm::{self, Outcome};
+use crate::storm::{self, Outcome, Setup};
 use crate::trace::{Trace, hex};
 use crate::truth::Violation;
-use aidmesh_core::machine::open::Flaws;
+use crate::world::Counters;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -15,26 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Threads that run seeds.
 const THREADS: usize = 2;
-
-/// Totals of a storm, with the names of its JSON.
-#[derive(Clone, Debug, Default, Serialize)]
-#[allow(missing_docs)]
-pub struct Totals {
-    pub crashes: u64,
-    pub partitions: u64,
-    pub flaps: u64,
-    pub failed_commits: u64,
-    pub late_joins: u64,
-    pub removals: u64,
-    pub messages: u64,
-    pub ecgs: u64,
-    pub deliveries_checked: u64,
-    pub hostile_frames: u64,
-    pub rebuilds: u64,
-    pub clock_jumps: u64,
-    pub sleeps: u64,
-    pub leaks_tried: u64,
-}
 
 /// The first violation by seed.
 #[derive(Clone, Debug, Serialize)]
@@ -63,7 +43,7 @@ pub struct Report {
     /// Seeds that broke a rule.
     pub violations: u64,
     /// Totals over all seeds.
-    pub counters: Totals,
+    pub counters: Counters,
     /// Hash over the hashes of all seeds, in order.
     pub trace_hash: String,
     /// Virtual time in all.
@@ -82,7 +62,7 @@ pub struct Report {
 }
 
 /// Runs `seeds` seeds from `first`.
-pub fn storm(first: u64, seeds: u64) -> Report {
+pub fn storm(first: u64, seeds: u64, setup: Setup) -> Report {
     let begun = std::time::Instant::now();
     let next = AtomicU64::new(0);
     let outcomes: Mutex<Vec<Outcome>> = Mutex::new(Vec::new());
@@ -96,7 +76,7 @@ pub fn storm(first: u64, seeds: u64) -> Report {
                     if n >= seeds {
                         return;
                     }
-                    let outcome = storm::run(first + n, Flaws::default(), Trace::default());
+                    let outcome = storm::run(first + n, setup, Trace::default());
                     let mut all = outcomes.lock().expect("no thread panics with the lock held");
                     all.push(outcome);
                     progress(all.len(), seeds, &all);
@@ -109,7 +89,7 @@ pub fn storm(first: u64, seeds: u64) -> Report {
     outcomes.sort_by_key(|outcome| outcome.seed);
     let events: u64 = outcomes.iter().map(|o| o.events).sum();
     let per_s = events as f64 / begun.elapsed().as_secs_f64().max(0.001);
-    summed(first, seeds, &outcomes, per_s as u64)
+    summed((first, seeds, setup), &outcomes, per_s as u64)
 }
 
 fn progress(done: usize, seeds: u64, all: &[Outcome]) {
@@ -122,26 +102,12 @@ fn progress(done: usize, seeds: u64, all: &[Outcome]) {
     }
 }
 
-fn summed(first: u64, seeds: u64, outcomes: &[Outcome], events_per_s: u64) -> Report {
-    let mut totals = Totals::default();
+fn summed((first, seeds, setup): (u64, u64, Setup), outcomes: &[Outcome], events_per_s: u64) -> Report {
+    let mut totals = Counters::default();
     let mut hasher = blake3::Hasher::new();
     for outcome in outcomes {
         hasher.update(outcome.trace_hash.as_bytes());
-        let c = outcome.counters;
-        totals.crashes += c.crashes;
-        totals.partitions += c.partitions;
-        totals.flaps += c.flaps;
-        totals.failed_commits += c.failed_commits;
-        totals.late_joins += c.late_joins;
-        totals.removals += c.removals;
-        totals.messages += c.messages;
-        totals.ecgs += c.ecgs;
-        totals.deliveries_checked += c.deliveries_checked;
-        totals.hostile_frames += c.hostile_frames;
-        totals.rebuilds += c.rebuilds;
-        totals.clock_jumps += c.clock_jumps;
-        totals.sleeps += c.sleeps;
-        totals.leaks_tried += c.leaks_tried;
+        totals += outcome.counters;
     }
     let bad = outcomes.iter().filter_map(|o| Some((o, o.violation.as_ref()?)));
     let told = |(outcome, violation): (&Outcome, &Violation)| First {
@@ -149,7 +115,7 @@ fn summed(first: u64, seeds: u64, outcomes: &[Outcome], events_per_s: u64) -> Re
         invariant: violation.invariant,
         what: violation.what.clone(),
         at_s: violation.at_us / 1_000_000,
-        replay: replay(outcome.seed),
+        replay: replay(outcome.seed, setup),
     };
     let found: Vec<First> = bad.map(told).collect();
     let virtual_us: u64 = outcomes.iter().map(|o| o.virtual_us).sum();
@@ -170,6 +136,7 @@ fn summed(first: u64, seeds: u64, outcomes: &[Outcome], events_per_s: u64) -> Re
 }
 
 /// The command that shows a seed again, with its lines.
-pub fn replay(seed: u64) -> String {
-    format!("cargo run --release -p aidmesh-scenarios -- storm --replay {seed} --trace")
+pub fn replay(seed: u64, setup: Setup) -> String {
+    let options = setup.options();
+    format!("cargo run --release -p aidmesh-scenarios -- storm --replay {seed} --trace{options}")
 }

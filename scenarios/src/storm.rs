@@ -35,6 +35,64 @@ pub const CONVERGE_US: u64 = 30 * MINUTE;
 /// Every so many seeds the suite is X-Wing.
 pub const XWING_EVERY: u64 = 25;
 
+/// Which suite the seeds of a storm use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Suites {
+    /// Every [`XWING_EVERY`]-th seed X-Wing, the others the classical one.
+    #[default]
+    Mixed,
+    /// The hybrid post-quantum one.
+    #[value(name = "xwing")]
+    XWing,
+    /// X25519 alone.
+    Classical,
+}
+
+impl Suites {
+    fn is_xwing(self, seed: u64) -> bool {
+        match self {
+            Suites::Mixed => seed % XWING_EVERY == XWING_EVERY - 1,
+            Suites::XWing => true,
+            Suites::Classical => false,
+        }
+    }
+}
+
+/// What is the same for all seeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// Planted bugs.
+    pub flaws: Flaws,
+    /// Suites.
+    pub suites: Suites,
+    /// Halves part and members change most of the time: see [`Weather::restless`].
+    pub restless: bool,
+}
+
+impl Setup {
+    /// Without planted bugs.
+    pub fn of(suites: Suites, restless: bool) -> Setup {
+        let flaws = Flaws::default();
+        Setup {
+            flaws,
+            suites,
+            restless,
+        }
+    }
+
+    /// The options of the command line that make it.
+    pub fn options(self) -> &'static str {
+        match (self.suites, self.restless) {
+            (Suites::Mixed, false) => "",
+            (Suites::Mixed, true) => " --restless",
+            (Suites::XWing, false) => " --suite xwing",
+            (Suites::XWing, true) => " --suite xwing --restless",
+            (Suites::Classical, false) => " --suite classical",
+            (Suites::Classical, true) => " --suite classical --restless",
+        }
+    }
+}
+
 /// What a seed gave.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -59,8 +117,8 @@ pub struct Outcome {
 }
 
 /// Runs one seed. A panic of a machine is a violation like any other.
-pub fn run(seed: u64, flaws: Flaws, trace: Trace) -> Outcome {
-    let mut storm = Storm::new(seed, flaws, trace);
+pub fn run(seed: u64, setup: Setup, trace: Trace) -> Outcome {
+    let mut storm = Storm::new(seed, setup, trace);
     let ended = catch_unwind(AssertUnwindSafe(|| storm.play()));
     if let Err(panic) = ended {
         let text = panic
@@ -104,9 +162,12 @@ const ROLES: [(&str, Role); 6] = [
 ];
 
 impl Storm {
-    fn new(seed: u64, flaws: Flaws, trace: Trace) -> Storm {
+    fn new(seed: u64, setup: Setup, trace: Trace) -> Storm {
         let chance = Chance::new(seed);
-        let weather = Weather::draw(&mut chance.fork("weather"));
+        let mut weather = Weather::draw(&mut chance.fork("weather"));
+        if setup.restless {
+            weather = weather.restless();
+        }
         let mut storm = Storm {
             seed,
             world: World::new(seed, trace),
@@ -119,11 +180,11 @@ impl Storm {
             joining: Vec::new(),
             later: Vec::new(),
             parted: Vec::new(),
-            xwing: seed % XWING_EVERY == XWING_EVERY - 1,
+            xwing: setup.suites.is_xwing(seed),
             converged_us: None,
         };
         storm.world.disks.delay_us_max = storm.weather.disk_delay_us_max;
-        storm.enrol(flaws);
+        storm.enrol(setup.flaws);
         storm
     }
 
@@ -134,11 +195,12 @@ impl Storm {
         self.heal();
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        let counters = self.world.totals();
         Outcome {
             seed: self.seed,
             violation: self.world.violation.clone(),
-            counters: self.world.counters,
+            counters,
             trace_hash: self.world.trace.hash(),
             events: self.world.trace.events(),
             virtual_us: self.world.now_us,

@@ -379,6 +379,8 @@ pub enum Step {
     Garbage { frames: u64 },
     /// A device gets every envelope there is.
     OfferAll { device: String, thread: String },
+    /// A device that has, or had, the thread's mailbox key asks relays to throw everything away.
+    Purge { by: String, thread: String },
     /// Waits for a word at the sender, about one recipient.
     Until {
         entry: String,
@@ -464,6 +466,12 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "removed-while-away",
     "garbage-first",
     "alarm-overtakes",
+    "crossing-removals",
+    "two-additions",
+    "alarm-on-a-thin-line",
+    "lossy-datagrams",
+    "relay-emptied",
+    "former-member",
     "words-of-the-removed",
     "newcomer-of-a-half",
     "two-removals",
@@ -484,11 +492,13 @@ pub struct Run {
     pub ecg: Option<Recording>,
     /// Hash and lines.
     pub trace: crate::trace::Trace,
+    /// Planted bugs.
+    pub flaws: Flaws,
 }
 
 /// Plays a scenario to its end or to its first violation.
 pub fn run(story: &Story, run: Run) -> Result<crate::storm::Outcome, EcgError> {
-    play::play(story, run, Flaws::default())
+    play::play(story, run)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 use crate::planted;
-use crate::storm::{self, Outcome};
+use crate::storm::{self, Outcome, Setup};
+use crate::story::{self, Run};
 use crate::trace::Trace;
-use aidmesh_core::machine::open::Flaws;
 
 fn seed(seed: u64) -> Outcome {
-    storm::run(seed, Flaws::default(), Trace::default())
+    storm::run(seed, Setup::default(), Trace::default())
 }
 
 #[test]
@@ -25,9 +25,31 @@ fn the_same_seed_gives_the_same_hash() {
 
 #[test]
 fn a_planted_bug_is_caught() {
-    let flaws = Flaws {
-        announce_before_commit: true,
-        ..Flaws::default()
+    let first = planted::all()[0];
+    assert!(planted::hunt(first, 20).caught, "{}", first.name);
+}
+
+fn play(name: &str) -> Outcome {
+    let story = story::named(name).unwrap().unwrap();
+    let run = Run {
+        seed: None,
+        ecg: None,
+        trace: Trace::default(),
+        flaws: Default::default(),
     };
-    assert!(planted::hunt("announce_before_commit", flaws, 20).caught);
+    story::run(&story, run).unwrap()
+}
+
+#[test]
+fn forks_and_flips_are_counted() {
+    let outcome = play("two-halves");
+    assert_eq!(outcome.violation, None);
+    let counters = outcome.counters;
+    assert!(counters.commits > 2 && counters.forked_nodes > 0, "{counters:?}");
+    assert!(counters.flips_before_settling > 0 && counters.flips_after_settling == 0);
+}
+
+#[test]
+fn a_greeting_that_comes_late_takes_no_mailbox_back() {
+    assert_eq!(play("lossy-datagrams").violation, None);
 }

@@ -10,6 +10,9 @@
 //! | only the entitled read | each opened entry against what its sender knew when sealing ([`readers`]) |
 //! | sealed late, one place once | each sealed entry and each `Transmit` ([`wire`]) |
 //! | kept as long as signed | each row that a relay deletes ([`kept`]) |
+//! | a settled node stays on the path | after each step of a device ([`paths`]) |
+//! | no control key for a removed device, nobody removed leads | after each step of a device ([`removed`]) |
+//! | the own clock | each own entry against the wall clocks that its device ever had ([`readers`]) |
 //! | everything arrives after healing | at the end of a run ([`end`]) |
 //!
 //! [`tally`] counts for the report of a scenario.
@@ -20,7 +23,9 @@
 pub mod end;
 mod evidence;
 mod kept;
+mod paths;
 mod readers;
+mod removed;
 pub mod tally;
 mod wire;
 
@@ -150,10 +155,13 @@ pub struct Truth {
     pending: BTreeMap<(HostId, u32, u64), (u64, Option<Meant>)>,
     knows: BTreeMap<(HostId, ThreadId), Knows>,
     slots: BTreeMap<Slot, (ThreadId, HostId)>,
-    presses: BTreeSet<(Key, Person, Press)>,
+    presses: BTreeSet<(Key, Dev, Person, Press)>,
+    /// The latest wall clock that a device ever had, ms.
+    latest_ms: BTreeMap<HostId, u64>,
     wire: wire::Seen,
-    /// Rows of carried items that a relay owes, and world time of their arrival.
-    owed: BTreeMap<(HostId, Vec<u8>), u64>,
+    paths: paths::Paths,
+    /// Rows of carried items that a relay owes.
+    owed: BTreeMap<(HostId, Vec<u8>), kept::Owed>,
     /// Entries whose number a restored store gave again after it was sealed: no word fits them, until
     /// they have a place in their author's next life.
     twice: BTreeMap<Key, Said>,
@@ -179,7 +187,10 @@ impl Truth {
                 self.learn(world, host, thread);
             }
             Command::Add { thread, dev, .. } => self.change(world, host, *thread, *dev, true),
-            Command::Remove { thread, dev } => self.change(world, host, *thread, *dev, false),
+            Command::Remove { thread, dev } => {
+                self.change(world, host, *thread, *dev, false);
+                self.on_removal(world, host, *thread, *dev);
+            }
             Command::Send { thread, what, .. } => {
                 if let Some(entry) = made.entry {
                     self.say(world, host, *thread, entry, what);
@@ -291,6 +302,7 @@ impl Truth {
         });
         self.twice
             .retain(|key, said| said.author != host || is_durable(h, key));
+        self.paths_cut(world, host);
     }
 
     /// An own entry that was told to be stored, and is not there. What a restored store lost does not
@@ -308,6 +320,7 @@ impl Truth {
     /// The store was put back to an older state, or to nothing.
     pub fn on_rebuild(&mut self, world: &World, host: HostId) {
         self.knows.retain(|(at, _), _| *at != host);
+        self.paths_forgotten(host);
         let disk = &world.hosts[host].disk;
         self.said.retain(|key, said| {
             said.author != host || said.sealed.is_some() || disk.ever(&table::entry(key.0, key.1, key.2))
@@ -333,16 +346,17 @@ impl Truth {
             self.twice.remove(&key);
             self.said.insert(key, said);
         }
-        let Some(person) = crate::cast::person_of(world, host) else {
+        let Some((person, dev)) = crate::cast::person_of(world, host).zip(world.hosts[host].dev()) else {
             return;
         };
         match what {
             Outgoing::Seen { entry, .. } => {
-                self.presses.insert((key_of(thread, *entry), person, Press::Seen));
+                self.presses
+                    .insert((key_of(thread, *entry), dev, person, Press::Seen));
             }
             Outgoing::Ack { entry, act, .. } => {
                 let press = Press::Answer(*act);
-                self.presses.insert((key_of(thread, *entry), person, press));
+                self.presses.insert((key_of(thread, *entry), dev, person, press));
             }
             Outgoing::Note(_)
             | Outgoing::Ecg { .. }

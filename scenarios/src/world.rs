@@ -8,9 +8,11 @@
 //! Absent on purpose: what people do (`storm`, `story`), and what counts as wrong (`truth`). The world
 //! calls [`Truth`] at each input and output; the first [`Violation`] stops it.
 
+mod counters;
 mod faults;
 mod host;
 
+pub use counters::Counters;
 pub use host::{Host, Start};
 
 use crate::chance::Chance;
@@ -64,26 +66,6 @@ pub struct DiskFaults {
     pub delay_us_max: u64,
     /// Failed commits per thousand batches.
     pub fail_permille: u64,
-}
-
-/// Counters of a run, as the storm reports them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Counters {
-    pub crashes: u64,
-    pub partitions: u64,
-    pub flaps: u64,
-    pub failed_commits: u64,
-    pub late_joins: u64,
-    pub removals: u64,
-    pub messages: u64,
-    pub ecgs: u64,
-    pub deliveries_checked: u64,
-    pub hostile_frames: u64,
-    pub rebuilds: u64,
-    pub clock_jumps: u64,
-    pub sleeps: u64,
-    pub leaks_tried: u64,
 }
 
 /// Everything that is simulated.
@@ -369,6 +351,7 @@ impl World {
         if let Some(text) = crate::alarm::take() {
             self.accuse("no ERROR line", text);
         }
+        self.with_truth(|truth, world| truth.on_step(world, host));
         self.plan_wake(host);
     }
 
@@ -508,6 +491,12 @@ impl World {
     /// Ends it; the keys of those rows.
     pub fn touched_rows(&mut self) -> Vec<Vec<u8>> {
         self.watched.take().map(|(_, keys)| keys).unwrap_or_default()
+    }
+
+    /// Totals, with what can be counted at the end only.
+    pub fn totals(&mut self) -> Counters {
+        self.with_truth(|truth, world| truth.count(world));
+        self.counters
     }
 
     /// Lends the truth out, so that it may look at the world it belongs to.

@@ -46,7 +46,7 @@ pub use holdings::Holdings;
 pub use input::{Input, LinkId, LinkInfo};
 pub use open::{Config, Flaws, Identity, MemberKeys, OpenError, Part};
 pub use output::{Output, Why};
-pub use views::{EntryHead, EntryView, LayerView, MemberView, ThreadView};
+pub use views::{EntryHead, EntryView, LayerView, MemberView, NodeView, Standing, ThreadView};
 
 use session::Session;
 
@@ -375,7 +375,7 @@ impl Machine {
         self.own_inbox_items();
         // effects may cause effects
         loop {
-            let (batch, effects) = self.tx.flush(self.flaws.announce_before_commit);
+            let (batch, effects) = self.tx.flush(self.flaws);
             if let Some((ticket, batch)) = batch {
                 self.out.push_back(Output::Commit { ticket, batch });
             }

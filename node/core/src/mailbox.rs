@@ -388,10 +388,14 @@ impl Mailbox {
         if matches!(vector.ack, Ack::Purge(..)) || !vector.verify() {
             return 0;
         }
+        self.release_named(vector, batch)
+    }
+
+    /// Deletes what the vector names, whoever signed it.
+    pub(crate) fn release_named(&mut self, vector: &AckVector, batch: &mut Batch) -> usize {
         let handle = vector.handle;
         let gone: Vec<Held> = match &vector.ack {
-            Ack::Purge(..) => vec![],
-            Ack::Release(ranges, blobs) => {
+            Ack::Purge(ranges, blobs) | Ack::Release(ranges, blobs) => {
                 let released = |h: &&Held| is_in(h.place, ranges, blobs);
                 self.items(handle).filter(released).cloned().collect()
             }

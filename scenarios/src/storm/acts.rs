@@ -20,6 +20,9 @@ impl Storm {
     /// Does one thing.
     pub(super) fn act(&mut self) {
         let weather = self.weather.clone();
+        if weather.restless && self.chance.percent(60) {
+            return self.change_members();
+        }
         match self.chance.below(100) {
             0..=34 => self.write(),
             35..=41 => self.send_ecg(),
@@ -39,6 +42,16 @@ impl Storm {
             91..=93 => self.leak(),
             94..=95 => self.recall(),
             _ => {}
+        }
+    }
+
+    /// One of the acts that make two nodes of one.
+    fn change_members(&mut self) {
+        match self.chance.below(10) {
+            0..=2 => self.late_join(),
+            3..=4 => self.remove(),
+            5..=7 => self.part(),
+            _ => self.reunite(),
         }
     }
 
@@ -116,7 +129,7 @@ impl Storm {
             .changes
             .iter()
             .any(|c| c.dev == dev);
-        if was_in && !self.chance.percent(25) {
+        if was_in && !self.weather.restless && !self.chance.percent(25) {
             return;
         }
         self.world.counters.late_joins += 1;

@@ -26,6 +26,7 @@ pub struct Weather {
     pub disk_delay_us_max: u64,
     pub relays: usize,
     pub mesh_percent: u64,
+    pub restless: bool,
     /// Length of the part with people.
     pub minutes: u64,
 }
@@ -52,10 +53,23 @@ impl Weather {
             disk_delay_us_max: if on(30) { 1_500_000 } else { 5_000 },
             relays: if on(25) { 2 } else { 1 },
             mesh_percent: if on(50) { 40 } else { 0 },
+            restless: false,
             minutes: 0,
         };
         weather.minutes = chance.between(8, 40);
         weather
+    }
+
+    /// The same weather, but halves part and members change most of the time: many commits on one node.
+    pub fn restless(self) -> Weather {
+        Weather {
+            partitions: true,
+            removals: true,
+            late_joins: true,
+            mesh_percent: 70,
+            restless: true,
+            ..self
+        }
     }
 
     /// What joiners may read.

@@ -38,7 +38,7 @@ pub(super) struct Play<'a> {
 }
 
 /// Plays a scenario to its end or to its first violation.
-pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, EcgError> {
+pub(super) fn play(story: &Story, run: Run) -> Result<Outcome, EcgError> {
     let seed = run.seed.unwrap_or(story.seed);
     let ecg = match run.ecg {
         Some(ecg) => ecg,
@@ -59,7 +59,7 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         one_head_s: None,
         all_there_s: None,
     };
-    play.set_up(flaws);
+    play.set_up(run.flaws);
     for step in &story.step {
         if play.world.violation.is_some() {
             break;
@@ -67,11 +67,12 @@ pub(super) fn play(story: &Story, run: Run, flaws: Flaws) -> Result<Outcome, Ecg
         play.step(step);
     }
     let figures = Some(play.count_up());
-    let world = play.world;
+    let mut world = play.world;
+    let counters = world.totals();
     Ok(Outcome {
         seed,
         violation: world.violation,
-        counters: world.counters,
+        counters,
         trace_hash: world.trace.hash(),
         events: world.trace.events(),
         virtual_us: world.now_us,
@@ -228,6 +229,7 @@ impl Play<'_> {
             Step::Add { by, thread, device } => self.add(by, thread, device),
             Step::Remove { by, thread, device } => self.remove(by, thread, device),
             Step::Revoke { device, told } => self.revoke(device, told),
+            Step::Purge { by, thread } => self.purge(by, thread),
             _ => {}
         }
     }
@@ -393,6 +395,16 @@ impl Play<'_> {
         };
         self.tell(device, "is handed every envelope of the thread");
         hostile::offer_all(&mut self.world, host, thread);
+    }
+
+    fn purge(&mut self, by: &str, thread: &str) {
+        let (Some(host), Some(thread)) = (self.host(by), self.thread(thread)) else {
+            return;
+        };
+        self.tell(by, "asks the relays to throw everything of the thread away");
+        if !hostile::purge(&mut self.world, host, thread) {
+            self.fail(format!("{by} has no mailbox key or no line to a relay"));
+        }
     }
 
     /// The word at the sender about one recipient.

@@ -7,7 +7,7 @@
 //! that reached a member can be proven neither to later joiners nor to who lost its store; and a joiner
 //! without the right to the history is owed only what was sealed for it.
 
-use super::{Change, Key, Said, Truth};
+use super::{Change, Intent, Key, Said, Truth};
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::blob::Layer;
@@ -38,6 +38,10 @@ pub fn missing_from(truth: &Truth, world: &World, from: &mut Option<Key>) -> Opt
         .chain(all.range(..start))
         .find_map(|(key, said)| {
             let members = members.get(&key.0)?;
+            if is_left_behind(world, *key, said, members) {
+                let author = &world.hosts[said.author].name;
+                return Some(format!("{}/{} waits in an earlier life of {author}", key.1, key.2));
+            }
             if !must_arrive(world, *key, said, members) {
                 return None;
             }
@@ -83,6 +87,16 @@ pub(super) fn is_lost(truth: &Truth, world: &World, key: Key, said: &Said, membe
     must_arrive(world, key, said, members) && members.iter().any(lacks)
 }
 
+/// An entry that an earlier life of its author stored and never sealed has no place in the present one.
+fn is_left_behind(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
+    let author = &world.hosts[said.author];
+    let view = author.machine.as_ref().and_then(|m| m.view(key.0));
+    let same_life = view.is_some_and(|v| v.members.iter().any(|m| m.slot == key.1));
+    let waits = said.by_person && said.stored && said.sealed.is_none() && said.moved.is_none();
+    let remembers = author.rebuilt_us.is_none_or(|us| said.at_us > us);
+    waits && remembers && !same_life && members.contains(&said.author)
+}
+
 pub(super) fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
     world.hosts[host].machine.as_ref().and_then(|m| m.view(thread))
 }
@@ -119,8 +133,10 @@ fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<H
         let theirs = view(*host).ok_or(format!("{name} has no thread {thread}"))?;
         let set: BTreeSet<Dev> = theirs.members.iter().map(|m| m.dev).collect();
         if set != devs {
-            let (a, b) = (set.len(), devs.len());
-            return Err(format!("{name} knows {a} members of {thread}, {speaker} {b}"));
+            let (theirs, ours) = (names(world, &set), names(world, &devs));
+            return Err(format!(
+                "members of {thread}: {name} knows {theirs}, {speaker} {ours}"
+            ));
         }
         if theirs.head != ours.head {
             return Err(format!(
@@ -142,6 +158,14 @@ fn members_agree(truth: &Truth, world: &World, thread: ThreadId) -> Result<Vec<H
     Ok(members)
 }
 
+fn names(world: &World, devs: &BTreeSet<Dev>) -> String {
+    let named = world
+        .hosts
+        .iter()
+        .filter(|h| h.dev().is_some_and(|dev| devs.contains(&dev)));
+    named.map(|h| h.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// The last change of each device that its author was told to be stored holds.
 fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>) -> Result<(), String> {
     let intent = &truth.threads[&thread];
@@ -157,6 +181,28 @@ fn intended(truth: &Truth, world: &World, thread: ThreadId, devs: &BTreeSet<Dev>
         let calm = author.rebuilt_us.is_none() && author_stays && !was_removed && change.stored;
         if calm && !change.added && devs.contains(&dev) {
             return Err(format!("{dev} was removed by {} and is a member", author.name));
+        }
+    }
+    crossed(world, intent, devs)
+}
+
+/// Of two members that remove each other one stays, unless somebody changes that too.
+fn crossed(world: &World, intent: &Intent, devs: &BTreeSet<Dev>) -> Result<(), String> {
+    let calm = |c: &Change| !c.added && c.stored && world.hosts[c.by].rebuilt_us.is_none();
+    let removals: Vec<&Change> = intent.changes.iter().filter(|c| calm(c)).collect();
+    let by = |c: &Change, dev: Dev| world.hosts[c.by].dev() == Some(dev);
+    for (n, one) in removals.iter().enumerate() {
+        for other in removals[n + 1..]
+            .iter()
+            .filter(|other| by(one, other.dev) && by(other, one.dev))
+        {
+            let pair = [one.dev, other.dev];
+            let touches = |c: &&Change| pair.contains(&c.dev) && c.at_us >= one.at_us;
+            let alone = intent.changes.iter().filter(touches).count() == 2;
+            if alone && !pair.iter().any(|dev| devs.contains(dev)) {
+                let [a, b] = pair;
+                return Err(format!("{a} and {b} removed each other, and both are gone"));
+            }
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::blob::Layer;
 use aidmesh_core::delivery::{Q, State};
-use aidmesh_core::id::{Dev, Key8, ThreadId};
+use aidmesh_core::id::{Dev, Key8, Person, ThreadId};
 use aidmesh_core::store::{Read, table};
 use bytes::Bytes;
 
@@ -92,8 +92,8 @@ impl Truth {
             State::HandedOver(n) => self.carried(world, said, *n),
             State::AtRelay { relay, q, .. } => self.at_relay(world, said, *relay, *q),
             State::Delivered(q) => delivered(world, key, said, dev, *q),
-            State::Seen { person, .. } => self.pressed(key, &[(*person, Press::Seen)]),
-            State::Acknowledged { person, act, .. } => self.pressed(key, &[(*person, Press::Answer(*act))]),
+            State::Seen { person, .. } => self.pressed((key, dev, *person, Press::Seen)),
+            State::Acknowledged { person, act, .. } => self.pressed((key, dev, *person, Press::Answer(*act))),
         };
         if let Err(why) = told {
             let name = &world.hosts[host].name;
@@ -102,11 +102,9 @@ impl Truth {
         }
     }
 
-    fn pressed(&self, key: Key, acts: &[(aidmesh_core::id::Person, Press)]) -> Result<(), String> {
-        let found = acts
-            .iter()
-            .all(|(person, press)| self.presses.contains(&(key, *person, *press)));
-        found.then_some(()).ok_or("nobody did that".to_owned())
+    fn pressed(&self, act: (Key, Dev, Person, Press)) -> Result<(), String> {
+        let found = self.presses.contains(&act);
+        found.then_some(()).ok_or("nobody did that there".to_owned())
     }
 
     fn carried(&self, world: &World, said: &Said, n: u32) -> Result<(), String> {

@@ -11,9 +11,15 @@ use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::entry::Entry;
 use aidmesh_core::envelope::Envelope;
+use aidmesh_core::group::control::History;
 use aidmesh_core::id::{Dev, MsgId};
+use aidmesh_core::limits::HLC_AHEAD_MS;
 use aidmesh_core::ranges::Log;
+use aidmesh_core::time::Hlc;
 use bytes::Bytes;
+
+/// Column of the envelopes that hold rewraps.
+const REWRAP: u8 = 3;
 
 impl Truth {
     /// An opened entry is about to be stored.
@@ -46,8 +52,10 @@ impl Truth {
 
     /// A device stores an entry of its own: one that a person just wrote, one that moves to its author's
     /// next life, or keys for a new node, which a machine writes by itself.
-    fn on_own_row(&mut self, world: &World, host: HostId, key: Key, row: &Bytes) {
-        let Some(salt) = salt_of(row) else { return };
+    fn on_own_row(&mut self, world: &mut World, host: HostId, key: Key, row: &Bytes) {
+        let Some(entry) = entry_of(row) else { return };
+        let salt = entry.salt;
+        self.check_clock(world, host, key, entry.hlc);
         if let Some(said) = self.twice.get_mut(&key).filter(|said| said.author == host)
             && said.moved.is_none()
             && (said.salt == [0; 16] || said.salt == salt)
@@ -84,10 +92,28 @@ impl Truth {
         self.said.insert(key, said);
     }
 
+    /// "A clock more than 10 min ahead does not move ours."
+    fn check_clock(&self, world: &mut World, host: HostId, key: Key, hlc: Hlc) {
+        let wall_ms = world.hosts[host].clock.now(world.now_us).wall.0;
+        let latest_ms = self.latest_ms.get(&host).copied().unwrap_or(0).max(wall_ms);
+        if hlc.ms() > latest_ms.saturating_add(HLC_AHEAD_MS) {
+            let ahead_s = (hlc.ms() - latest_ms) / 1000;
+            let name = &world.hosts[host].name;
+            let what = format!(
+                "{name} dates {}/{} {ahead_s} s after all its clocks",
+                key.1, key.2
+            );
+            world.accuse("the own clock", what);
+        }
+    }
+
     /// An envelope is about to be stored; an own one in the content log was just sealed.
     pub(super) fn on_envelope_row(&mut self, world: &mut World, host: HostId, key: &[u8], value: &Bytes) {
         let column = key[21];
         let Some(key) = read_key(key, 1) else { return };
+        if column == REWRAP {
+            self.on_rewrap(MsgId::of(value));
+        }
         if self.owner(key.1) != Some(host) || column != Log::Content as u8 {
             return;
         }
@@ -142,6 +168,10 @@ impl Truth {
         let Some(intent) = self.threads.get(&key.0) else {
             return Ok(());
         };
+        let said = self.said.get(&key);
+        if intent.history == History::FromJoining && said.is_some_and(|said| said.by_person) {
+            return Err("it was sealed for others, and joiners may not read it".to_owned());
+        }
         let of_dev = || intent.changes.iter().filter(|c| c.dev == dev);
         let is_founder = world.hosts[intent.founder].dev() == Some(dev);
         if !is_founder && !of_dev().any(|c| c.added) {
@@ -157,8 +187,8 @@ impl Truth {
     }
 }
 
-/// Salt of an entry in its row: `v 1 | flags 1 | class 1 | node 16 | stored 6 | entry`.
-fn salt_of(row: &Bytes) -> Option<[u8; 16]> {
+/// The entry in a row: `v 1 | flags 1 | class 1 | node 16 | stored 6 | entry`, where no proof is kept.
+fn entry_of(row: &Bytes) -> Option<Entry> {
     const HEADER: usize = 25;
-    (row.len() > HEADER).then(|| Entry::decode(&row.slice(HEADER..)).ok().map(|e| e.salt))?
+    (row.len() > HEADER).then(|| Entry::decode(&row.slice(HEADER..)).ok())?
 }

@@ -149,6 +149,9 @@ struct Held {
 /// All authentic ops of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ops {
+    /// Planted bugs: an Add that a Remove did not see wins; a Remove that another one beats stays valid.
+    pub(crate) adds_win: bool,
+    pub(crate) void_counts: bool,
     thread: ThreadId,
     genesis: Genesis,
     held: BTreeMap<OpId, Held>,
@@ -162,6 +165,8 @@ impl Ops {
             return None;
         };
         Some(Ops {
+            adds_win: false,
+            void_counts: false,
             thread: genesis.thread(),
             genesis: (**object).clone(),
             held: BTreeMap::new(),

@@ -35,7 +35,8 @@ impl Machine {
         }
         let nonce = self.rng.array();
         let number = self.rng.below(1 << 20) as u32;
-        let session = Session::new(info, nonce, number, self.now.mono);
+        let mut session = Session::new(info, nonce, number, self.now.mono);
+        session.queue.ignores_classes(self.flaws.classes_ignored);
         self.sessions.insert(link, session);
         self.greet(link);
         Ok(())
@@ -52,7 +53,8 @@ impl Machine {
             return;
         };
         session.greeted = self.now.mono;
-        session.greet_due = session.hello.is_none().then(|| self.now.mono.plus_ms(GREET_MS));
+        let again = session.hello.is_none() && !self.flaws.greeted_once;
+        session.greet_due = again.then(|| self.now.mono.plus_ms(GREET_MS));
         let caps = if session.info.thin { caps | CAP_THIN } else { caps };
         let hello = Hello {
             caps,
@@ -90,9 +92,11 @@ impl Machine {
             // a peer that starts anew all the time gets no answer each time
             return;
         }
+        // the first one may have been lost: what was opened here since the link came up stands
+        let anew = session.hello.is_some() && !again;
         session.hello = Some(hello);
         session.greet_due = None;
-        if !again {
+        if anew {
             session.shared.clear();
             session.boxes.clear();
             session.followed.clear();
@@ -452,6 +456,11 @@ impl Machine {
             self.tell_have(link);
             self.push_all(store, link)?;
             self.plan(store, link)?;
+            if self.flaws.no_periodic_repair
+                && let Some(session) = self.sessions.get_mut(&link)
+            {
+                session.have_due = None;
+            }
         }
         Ok(())
     }

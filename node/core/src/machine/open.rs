@@ -51,8 +51,9 @@ pub struct MemberKeys {
     pub cert: Bytes,
 }
 
-/// Planted bugs for the simulator's own test. All false in every product: [`super::Machine::open`]
-/// takes none, and a tidy test allows the name in `scenarios`, `tests` and here only.
+/// Planted bugs for the simulator's own test: each switches off one protection, where it stands. All false
+/// in every product: [`super::Machine::open`] takes none, and a tidy test allows the name in `scenarios`,
+/// `tests` and here only. What each breaks: `docs/reference/simulator.md`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Flaws {
@@ -66,6 +67,35 @@ pub struct Flaws {
     pub slot_by_order_of_arrival: bool,
     pub sealed_too_early: bool,
     pub ttl_by_wall_clock: bool,
+    // members and keys
+    pub lowest_id_before_majority: bool,
+    pub removed_author_followed: bool,
+    pub remove_loses_to_concurrent_add: bool,
+    pub void_removals_honoured: bool,
+    pub others_do_not_commit: bool,
+    pub control_key_not_rotated: bool,
+    pub control_key_told_on_the_parent: bool,
+    pub history_handed_to_joiners: bool,
+    // what is stored, and words
+    pub items_leave_in_flight: bool,
+    pub batches_in_flight_unbounded: bool,
+    pub forgotten_life_gets_words: bool,
+    pub earlier_life_left_behind: bool,
+    pub layer_told_early: bool,
+    pub chunks_told_unheld: bool,
+    pub seen_credited_to_another: bool,
+    pub clock_of_others_followed: bool,
+    // links and relays
+    pub burst_unsigned: bool,
+    pub ack_unsigned: bool,
+    pub purge_by_one: bool,
+    pub relay_loss_ignored: bool,
+    pub no_periodic_repair: bool,
+    pub not_offered_again: bool,
+    pub greeted_once: bool,
+    pub rewrap_timer_kept: bool,
+    pub classes_ignored: bool,
+    pub units_longer_than_the_link_takes: bool,
 }
 
 /// Why a machine cannot be opened.

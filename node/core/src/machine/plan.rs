@@ -125,12 +125,15 @@ impl Machine {
             return Ok(());
         };
         let peer = session.peer();
-        session.handed.retain(|h| now.since_ms(h.at) < SILENCE_MS);
+        let again = !self.flaws.not_offered_again;
+        session
+            .handed
+            .retain(|h| now.since_ms(h.at) < SILENCE_MS || !again);
         let session = &*session;
         let mut groups: BTreeMap<(Class, Handle), Vec<Owed>> = BTreeMap::new();
         let handed = |item: &ItemRef| {
             let mut of_item = session.handed.iter().filter(|h| h.item == *item);
-            of_item.any(|h| session.awaits(h, now))
+            of_item.any(|h| session.awaits(h, now) || !again)
         };
         let waits = |item: &ItemRef| session.queue.holds(item) || handed(item);
         // a receipt names places: of two items of one place only one at a time waits for its receipt
@@ -240,7 +243,10 @@ impl Machine {
             let Some(session) = self.sessions.get_mut(&link) else {
                 return Ok(());
             };
-            let unit = session.info.mtu.min(limits::UNIT_BYTES);
+            let unit = match self.flaws.units_longer_than_the_link_takes {
+                true => 2 * limits::UNIT_BYTES,
+                false => session.info.mtu.min(limits::UNIT_BYTES),
+            };
             match session.queue.next() {
                 None => return Ok(()),
                 Some(Next::Frame(frame, class)) => {
@@ -266,7 +272,7 @@ impl Machine {
 
     /// What is queued may be of a batch in flight, so it waits for the newest of them.
     fn transmit(&mut self, link: LinkId, bytes: Bytes, class: Class) {
-        if self.tx.is_durable() {
+        if self.tx.is_durable() || self.flaws.items_leave_in_flight {
             self.out.push_back(Output::Transmit { link, bytes, class });
         } else {
             self.tx.effects.push(Effect::Transmit(link, bytes, class));
@@ -317,7 +323,13 @@ impl Machine {
                 column,
                 slot,
                 seq,
-            } => store.get(&table::envelope(thread, slot, column, seq)),
+            } => {
+                let key = table::envelope(thread, slot, column, seq);
+                match self.flaws.items_leave_in_flight {
+                    true => self.tx.get(store, &key),
+                    false => store.get(&key),
+                }
+            }
             ItemRef::Chunk {
                 thread,
                 object,

@@ -7,6 +7,7 @@
 
 use super::event::Event;
 use super::input::LinkId;
+use super::open::Flaws;
 use crate::envelope::{Class, Envelope};
 use crate::id::{Handle, ThreadId};
 use crate::limits;
@@ -68,8 +69,8 @@ impl Tx {
     /// Closes the current batch. Returns the batch to write, if one leaves now, and the effects
     /// that may happen at once.
     ///
-    /// `early` lets effects happen before their batch is durable, as a planted bug does.
-    pub(crate) fn flush(&mut self, early: bool) -> (Option<(u64, Batch)>, Vec<Effect>) {
+    /// Planted bugs let effects happen before their batch is durable, and any number of batches out.
+    pub(crate) fn flush(&mut self, flaws: Flaws) -> (Option<(u64, Batch)>, Vec<Effect>) {
         if self.batch.is_empty() {
             let effects = std::mem::take(&mut self.effects);
             return match self.waiting.back_mut() {
@@ -80,14 +81,15 @@ impl Tx {
                 None => (None, effects),
             };
         }
-        if self.in_flight.len() >= limits::COMMITS_IN_FLIGHT {
+        let is_full = self.in_flight.len() >= limits::COMMITS_IN_FLIGHT;
+        if is_full && !flaws.batches_in_flight_unbounded {
             return (None, vec![]);
         }
         self.last_ticket += 1;
         let (ticket, batch) = (self.last_ticket, std::mem::take(&mut self.batch));
         self.in_flight.push_back((ticket, batch.clone()));
         let mut effects = std::mem::take(&mut self.effects);
-        let at_once = if early {
+        let at_once = if flaws.announce_before_commit {
             std::mem::take(&mut effects)
         } else {
             vec![]

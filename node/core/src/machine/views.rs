@@ -8,7 +8,7 @@ use crate::directory::{DeviceCert, Role, Signed, ThreadKind};
 use crate::entry::{Entry, Kind};
 use crate::envelope::Class;
 use crate::group::mls::Suite;
-use crate::id::{Dev, Incarnation, NodeId, Person, Slot, ThreadId};
+use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Person, Slot, ThreadId};
 use crate::mailbox::Usage;
 use crate::ranges::Ranges;
 use crate::store::{Read, ReadError, table};
@@ -58,6 +58,36 @@ pub struct ThreadView {
     pub unsealed: usize,
     /// Items that wait for a key or an author.
     pub parked: usize,
+}
+
+/// Where a device stands in a thread: what its fork choice rests on, and which keys it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Newest epoch node.
+    pub head: NodeId,
+    /// Members as this device knows them, with the life of each, ascending.
+    pub members: Vec<(Dev, Incarnation)>,
+    /// Counter and node of the newest signed head of each member, as far as one is here.
+    pub heads: Vec<(Dev, u32, NodeId)>,
+    /// Handles of the control keys that are held here, in the order in which they came.
+    pub keys: Vec<Handle>,
+}
+
+/// An epoch node that a commit made, whether or not its keys are here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// The node.
+    pub node: NodeId,
+    /// The node that its commit was made on.
+    pub parent: NodeId,
+    /// Who made it, and in which of its lives.
+    pub author: Option<(Dev, Incarnation)>,
+    /// Additions that the commit names.
+    pub adds: Vec<OpId>,
+    /// Handle of the control key that the commit makes; `None` if it makes none, or it is not here.
+    pub key: Option<Handle>,
+    /// Devices that can open what is sealed on it; `None` while that is not known.
+    pub roster: Option<Vec<(Dev, Incarnation)>>,
 }
 
 /// An entry.
@@ -157,6 +187,43 @@ impl Machine {
             unsealed: t.unsealed.len(),
             parked: t.parked.places().count(),
         })
+    }
+
+    /// Where this device stands in a thread.
+    pub fn standing(&self, thread: ThreadId) -> Option<Standing> {
+        let t = self.threads.get(&thread)?;
+        let members = &t.membership.members;
+        let heads = members.iter().filter_map(|(dev, member)| {
+            let head = &t.heads.get(&member.slot)?.head;
+            Some((*dev, head.counter, head.node))
+        });
+        Some(Standing {
+            head: t.head,
+            members: members.iter().map(|(dev, member)| (*dev, member.inc)).collect(),
+            heads: heads.collect(),
+            keys: t.ring.iter().map(|key| key.handle()).collect(),
+        })
+    }
+
+    /// Nodes of a thread that commits made, as far as their commits are here.
+    pub fn nodes(&self, thread: ThreadId) -> Vec<NodeView> {
+        let Some(t) = self.threads.get(&thread) else {
+            return vec![];
+        };
+        let nodes = t.commits.iter().map(|(node, commit)| {
+            let author = commit.header.author;
+            let dev = t.slots.get(&author).map(|author| author.dev);
+            let roster = t.rosters.get(node);
+            NodeView {
+                node: *node,
+                parent: commit.header.parent,
+                author: dev.zip(t.incarnation_of(author)),
+                adds: commit.header.adds.clone(),
+                key: t.makers.get(&commit.op).copied(),
+                roster: roster.map(|r| r.iter().map(|(d, i)| (*d, *i)).collect()),
+            }
+        });
+        nodes.collect()
     }
 
     /// Entries of a thread that are open here, in the order of slot and number.

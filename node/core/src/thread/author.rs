@@ -6,7 +6,7 @@
 
 use super::content::entry_row;
 use super::{Item, Thread};
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Chunks};
 use crate::clinical::Body;
 use crate::directory::{DeviceCert, Signed};
 use crate::entry::{Entry, FLAG_LEASE_EXPIRED, Kind, chain_next, entry_hash};
@@ -467,7 +467,7 @@ impl Thread {
             node: self.vote,
             hlc: *ctx.hlc,
             open: self.told_ranges(ctx),
-            blobs: self.told_blobs(),
+            blobs: self.told_blobs(ctx),
             kids: self.ring.kids(),
         };
         self.told_open = self.open.len();
@@ -506,14 +506,18 @@ impl Thread {
     }
 
     /// Bitmaps of the newest objects.
-    fn told_blobs(&self) -> Blobs {
+    fn told_blobs(&self, ctx: &Ctx<'_>) -> Blobs {
         let mut newest: Vec<_> = self.objects.iter().map(|(id, o)| (o.entry, *id)).collect();
         newest.sort_by_key(|(entry, _)| std::cmp::Reverse(self.entries.get(entry).map(|m| m.stored_ms)));
         newest.truncate(limits::OBJECTS_PER_HEAD);
         let mut told = Blobs::new();
         for (_, id) in newest {
             let layers = self.blobs.0.range((id, 0)..=(id, u8::MAX));
-            let layers: Vec<_> = layers.map(|(key, chunks)| (*key, chunks.for_wire())).collect();
+            let shown = |chunks: &Chunks| match ctx.flaws.chunks_told_unheld {
+                true => Chunks::all_of(chunks.total),
+                false => chunks.for_wire(),
+            };
+            let layers: Vec<_> = layers.map(|(key, chunks)| (*key, shown(chunks))).collect();
             if told.0.len() + layers.len() > limits::OBJECTS_PER_BLOBS {
                 break;
             }

@@ -28,7 +28,7 @@ impl Thread {
         let Some((mine, _)) = self.me(ctx.dev()) else {
             return;
         };
-        if self.unsealed.is_empty() {
+        if self.unsealed.is_empty() || ctx.flaws.earlier_life_left_behind {
             return;
         }
         let earlier = self.own_slots.iter().filter(|slot| **slot != mine);

@@ -183,11 +183,11 @@ impl Thread {
         }
         let grounds = self.grounds();
         if self.walked.as_ref() == Some(&grounds) {
-            debug_assert_eq!((self.head, self.vote), self.walk_ends());
+            debug_assert_eq!((self.head, self.vote), self.walk_ends(ctx));
             return false;
         }
         self.walked = Some(grounds);
-        let (head, vote) = self.walk_ends();
+        let (head, vote) = self.walk_ends(ctx);
         if (head, vote) == (self.head, self.vote) {
             return false;
         }
@@ -211,6 +211,9 @@ impl Thread {
         // bounded: each round names at least one op more
         while self.may_commit(ctx) && (!self.in_step() || self.has_revoked(ctx)) {
             let waits = self.commit_due.is_some() || !self.is_all_mine(ctx.dev());
+            if !is_turn && waits && ctx.flaws.others_do_not_commit {
+                return;
+            }
             if !is_turn && waits {
                 let wait = COMMIT_MS + TURN_MS * self.turn(ctx) as u64;
                 self.commit_due.get_or_insert(ctx.now.mono.plus_ms(wait));
@@ -320,7 +323,7 @@ impl Thread {
         removes: Vec<OpId>,
         keys_out: &[[u8; 32]],
     ) -> Result<(), CommandError> {
-        let fresh = (!removes.is_empty()).then(|| ctx.rng.secret());
+        let fresh = (!removes.is_empty()).then(|| self.fresh_key(ctx));
         self.room_for_commit(fresh.is_some())?;
         let parent = self.head;
         let packages = added.iter().map(|(_, dev)| self.package_of(*dev));

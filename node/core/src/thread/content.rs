@@ -280,7 +280,10 @@ impl Thread {
         };
         let meta = &self.entries[&at];
         let (clock, suspect) = ctx.hlc.observe(meta.hlc, ctx.now.wall);
-        *ctx.hlc = clock;
+        *ctx.hlc = match ctx.flaws.clock_of_others_followed {
+            true => clock.max(meta.hlc),
+            false => clock,
+        };
         let (kind, rewrapped) = (meta.kind, meta.rewrapped);
         if author != ctx.dev() && kind != Kind::CtlKeys {
             let thread = self.id;

@@ -255,6 +255,10 @@ impl Thread {
                     (self.head, self.vote) = (self.root, self.root);
                 }
                 self.ops = Ops::new(&verified);
+                if let Some(ops) = &mut self.ops {
+                    ops.adds_win = ctx.flaws.remove_loses_to_concurrent_add;
+                    ops.void_counts = ctx.flaws.void_removals_honoured;
+                }
                 self.genesis = Some((**genesis).clone());
             }
             Object::KeyPackage(package) => {

@@ -29,6 +29,15 @@ const KEYS_TURNS: usize = 8;
 const KEYS_AGAIN_MS: u64 = 60_000;
 
 impl Thread {
+    /// The secret of a control key that nobody removed knows.
+    pub(super) fn fresh_key(&self, ctx: &mut Ctx<'_>) -> Secret {
+        let former = self.path_key(self.head).and_then(|h| self.ring.by_handle(h));
+        match former.filter(|_| ctx.flaws.control_key_not_rotated) {
+            Some(key) => key.secret().clone(),
+            None => ctx.rng.secret(),
+        }
+    }
+
     /// A fresh control key, first on the child, told under the handle of the key before.
     pub(super) fn rotate(
         &mut self,
@@ -66,7 +75,10 @@ impl Thread {
         let (_, encoded) = row
             .and_then(|r| super::content::read_entry_row(&r).ok())
             .ok_or(CommandError::Group("entry lost".into()))?;
-        self.seal_entry(ctx, (child, Some(before)), (at, Class::Text, 0), &encoded)?;
+        let parent = self.commits.get(&child).map(|c| c.header.parent);
+        let on = parent.filter(|_| ctx.flaws.control_key_told_on_the_parent);
+        let on = on.unwrap_or(child);
+        self.seal_entry(ctx, (on, Some(before)), (at, Class::Text, 0), &encoded)?;
         ctx.batch().delete(crate::store::table::unsealed(self.id, at.seq));
         Ok(())
     }

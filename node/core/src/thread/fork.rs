@@ -18,6 +18,7 @@
 use super::Thread;
 use crate::group::control::Act;
 use crate::id::{Dev, Incarnation, NodeId, Slot};
+use crate::machine::ctx::Ctx;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,9 @@ pub(crate) struct Grounds {
 
 /// What a choice needs of the whole thread. Made for each walk, and its paths only at the first choice.
 struct Sight {
+    /// Planted bugs.
+    lowest_id: bool,
+    keeps_ended: bool,
     /// Where the newest heads of members stand: one of each, all of a member that signed several with one
     /// number.
     votes: Vec<(Dev, NodeId)>,
@@ -76,8 +80,10 @@ impl Thread {
     }
 
     /// The end of the walk over all candidates, and over those whose keys are held here.
-    pub(super) fn walk_ends(&self) -> (NodeId, NodeId) {
+    pub(super) fn walk_ends(&self, ctx: &Ctx<'_>) -> (NodeId, NodeId) {
         let sight = Sight {
+            lowest_id: ctx.flaws.lowest_id_before_majority,
+            keeps_ended: ctx.flaws.removed_author_followed,
             votes: self.votes(),
             ended: self.ended(),
             backers: OnceCell::new(),
@@ -214,6 +220,9 @@ impl Thread {
 
     /// The nodes on which the author of a commit was removed; `None` if it is not known.
     fn ended_at(&self, sight: &Sight, child: NodeId) -> Option<Vec<NodeId>> {
+        if sight.keeps_ended {
+            return Some(vec![]);
+        }
         let slot = self.commits.get(&child)?.header.author;
         let (author, life) = (self.slots.get(&slot)?, self.incarnation_of(slot)?);
         let ended = sight
@@ -244,6 +253,9 @@ impl Thread {
             if !in_sight && !of_all {
                 return None;
             }
+        }
+        if sight.lowest_id {
+            return Some((false, false, [0; 32], child));
         }
         let foreign = backers.iter().any(|dev| **dev != author.dev);
         let mut hasher = blake3::Hasher::new();

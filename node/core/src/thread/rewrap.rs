@@ -79,7 +79,8 @@ impl Thread {
     /// Seals again what members lack. The caller saves nothing; the batch has it all.
     pub(crate) fn rewrap(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
         let again = [self.hand_keys(ctx), self.ask(ctx)];
-        self.rewrap_due = again.into_iter().flatten().min();
+        let kept = self.rewrap_due.filter(|_| ctx.flaws.rewrap_timer_kept);
+        self.rewrap_due = again.into_iter().chain([kept]).flatten().min();
         if ctx.flaws.late_joiner_not_rewrapped {
             return Ok(());
         }
@@ -178,7 +179,7 @@ impl Thread {
         let could = self.could_open(dev, meta.node);
         let may_still = roster.is_some_and(|r| r.get(&dev).copied() == self.incarnation_of(slot));
         let all = self.genesis.as_ref().is_some_and(|g| g.history == History::All);
-        if !(all || could) {
+        if !(all || could || ctx.flaws.history_handed_to_joiners) {
             return None;
         }
         let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);

@@ -77,7 +77,7 @@ impl Thread {
 
     /// Applies evidence and tells what it changed.
     fn evidence(&mut self, ctx: &mut Ctx<'_>, at: EntryRef, evidence: Evidence, wall: Wall) {
-        if self.in_forgotten_life(ctx, at.slot) {
+        if self.in_forgotten_life(ctx, at.slot) && !ctx.flaws.forgotten_life_gets_words {
             // what others signed about this place may be about another entry
             return;
         }
@@ -151,7 +151,7 @@ impl Thread {
         self.reckon_acts(ctx);
     }
 
-    pub(super) fn incarnation_of(&self, slot: Slot) -> Option<u32> {
+    pub(crate) fn incarnation_of(&self, slot: Slot) -> Option<u32> {
         self.membership
             .ever
             .iter()
@@ -257,7 +257,7 @@ impl Thread {
 
     /// The relay said RESET, or shows less than it signed for: its receipts stand no longer.
     pub(crate) fn relay_lost(&mut self, ctx: &mut Ctx<'_>, relay: Key8) {
-        if self.relays.remove(&relay).is_none() {
+        if ctx.flaws.relay_loss_ignored || self.relays.remove(&relay).is_none() {
             return;
         }
         ctx.batch().delete(table::evidence(self.id, &relay.0));
@@ -291,9 +291,13 @@ impl Thread {
                     .keys()
                     .filter(|t| seen.ranges.contains(t.slot, Log::Content, t.seq));
                 let named: Vec<EntryRef> = named.copied().collect();
+                let mut others = self.membership.members.keys();
+                let other = others.find(|dev| **dev != author && **dev != ctx.dev());
+                let other = other.filter(|_| ctx.flaws.seen_credited_to_another);
+                let dev = other.copied().unwrap_or(author);
                 for entry in named {
                     let evidence = Evidence::Seen {
-                        dev: author,
+                        dev,
                         person: seen.person,
                         q: seen.layer,
                     };

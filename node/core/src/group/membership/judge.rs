@@ -113,7 +113,7 @@ impl<'a> Court<'a> {
                 *at = inc.max(*at);
             }
         }
-        let fold = fold(&self.counting.iter().collect::<Vec<_>>());
+        let fold = fold(&self.counting.iter().collect::<Vec<_>>(), self.ops);
         self.out.members = fold.members;
         self.out.valid_removes = fold.valid_removes;
         self.out
@@ -250,7 +250,7 @@ impl<'a> Court<'a> {
             return None;
         }
         let past: Vec<&Counting> = self.counting.iter().filter(|op| clock.has(op)).collect();
-        let fold = fold(&past);
+        let fold = fold(&past, self.ops);
         let mut members = fold.members.iter();
         let author = members.find(|(_, m)| m.slot == held.slot && m.device_key == held.author)?;
         let effect = match held.op.act {
@@ -380,7 +380,7 @@ struct Fold {
 }
 
 /// Members after a causally closed set of counting ops.
-fn fold(ops: &[&Counting]) -> Fold {
+fn fold(ops: &[&Counting], all: &Ops) -> Fold {
     let mut removes: Vec<&Counting> = ops.iter().filter(|op| op.removal().is_some()).copied().collect();
     removes.sort_by_key(|op| (op.author_tier, op.slot, op.counter, op.id));
     let mut valid: Vec<&Counting> = Vec::new();
@@ -393,12 +393,12 @@ fn fold(ops: &[&Counting]) -> Fold {
                 && !earlier.saw(remove)
                 && !remove.saw(earlier)
         });
-        if !beaten {
+        if !beaten || all.void_counts {
             valid.push(remove);
         }
     }
     loop {
-        let members = members(ops, &valid);
+        let members = members(ops, &valid, all);
         let own = |op: &&Counting| op.removal() == Some(op.author);
         match valid.iter().rposition(own) {
             Some(last) if members.is_empty() => valid.remove(last),
@@ -414,15 +414,16 @@ fn fold(ops: &[&Counting]) -> Fold {
     }
 }
 
-fn members(ops: &[&Counting], valid: &[&Counting]) -> BTreeMap<Dev, Member> {
+fn members(ops: &[&Counting], valid: &[&Counting], all: &Ops) -> BTreeMap<Dev, Member> {
     let mut out: BTreeMap<Dev, Member> = BTreeMap::new();
     let mut ended: BTreeMap<Dev, Incarnation> = BTreeMap::new();
     for (dev, inc) in valid.iter().filter_map(|op| op.removal()) {
         let at = ended.entry(dev).or_default();
         *at = inc.max(*at);
     }
-    for (dev, member) in ops.iter().filter_map(|op| op.add()) {
-        let over = ended.get(&dev).is_some_and(|inc| *inc >= member.inc);
+    for (op, (dev, member)) in ops.iter().filter_map(|op| Some((op, op.add()?))) {
+        let unseen = || all.adds_win && !valid.iter().any(|remove| remove.saw(op));
+        let over = ended.get(&dev).is_some_and(|inc| *inc >= member.inc) && !unseen();
         let better = |held: &Member| (member.inc, held.add) > (held.inc, member.add);
         if !over && out.get(&dev).is_none_or(better) {
             out.insert(dev, member.clone());

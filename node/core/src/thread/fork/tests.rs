@@ -62,6 +62,8 @@ impl Tree {
             thread.genesis = Some((**genesis).clone());
         }
         let sight = Sight {
+            lowest_id: false,
+            keeps_ended: false,
             votes: vec![],
             ended: vec![],
             backers: OnceCell::new(),
