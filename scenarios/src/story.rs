@@ -9,6 +9,7 @@
 mod background;
 mod ecg;
 mod figures;
+mod ground;
 mod people;
 mod play;
 
@@ -381,6 +382,17 @@ pub enum Step {
     OfferAll { device: String, thread: String },
     /// A device that has, or had, the thread's mailbox key asks relays to throw everything away.
     Purge { by: String, thread: String },
+    /// A member that follows no rules says that a device is removed and commits that again and again: the
+    /// commits with the lowest ids of all that it tries.
+    Grind {
+        by: String,
+        thread: String,
+        device: String,
+        tries: u32,
+        publish: usize,
+    },
+    /// None of these commits is on the path of anybody else, or kept as a node.
+    NotFollowed { thread: String },
     /// Waits for a word at the sender, about one recipient.
     Until {
         entry: String,
@@ -472,6 +484,8 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "lossy-datagrams",
     "relay-emptied",
     "former-member",
+    "away-over-a-removal",
+    "grinding-insider",
     "words-of-the-removed",
     "newcomer-of-a-half",
     "two-removals",

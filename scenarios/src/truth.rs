@@ -155,6 +155,8 @@ pub struct Truth {
     pending: BTreeMap<(HostId, u32, u64), (u64, Option<Meant>)>,
     knows: BTreeMap<(HostId, ThreadId), Knows>,
     slots: BTreeMap<Slot, (ThreadId, HostId)>,
+    /// Members that follow no rules.
+    liars: BTreeSet<HostId>,
     presses: BTreeSet<(Key, Dev, Person, Press)>,
     /// The latest wall clock that a device ever had, ms.
     latest_ms: BTreeMap<HostId, u64>,
@@ -205,6 +207,11 @@ impl Truth {
             | Command::SignOn { .. }
             | Command::SignOff => {}
         }
+    }
+
+    /// A device lies from here on: what it signs is no rule's business, what others do is.
+    pub fn on_lie(&mut self, host: HostId) {
+        self.liars.insert(host);
     }
 
     /// All outputs of a command are out: `Stored` may come once the last batch so far is durable.
@@ -274,6 +281,9 @@ impl Truth {
                 world.counters.deliveries_checked += 1;
                 self.check_word(world, host, key_of(*thread, *entry), *dev, state);
             }
+            // whoever sees two commits of a liar on one node says so
+            Event::Equivocation { slot, .. }
+                if self.owner(*slot).is_some_and(|h| self.liars.contains(&h)) => {}
             Event::Equivocation { thread, slot, seq } => {
                 let what = format!("{thread} {slot}/{seq} at {}", world.hosts[host].name);
                 world.accuse("honest devices do not equivocate", what);

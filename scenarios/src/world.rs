@@ -19,10 +19,12 @@ use crate::chance::Chance;
 use crate::net::{Cable, CableId, HostId, Line};
 use crate::trace::{Tag, Trace};
 use crate::truth::{Key, Truth, Violation};
+use aidmesh_core::id::NodeId;
 use aidmesh_core::limits;
 use aidmesh_core::machine::command::{Command, CommandError, Made};
 use aidmesh_core::machine::event::Event;
 use aidmesh_core::machine::input::{Input, LinkId};
+use aidmesh_core::machine::insider::Lie;
 use aidmesh_core::machine::output::Output;
 use aidmesh_core::store::Batch;
 use bytes::Bytes;
@@ -190,6 +192,30 @@ impl World {
             self.with_truth(|truth, world| truth.after_command(world, host, made));
         }
         Some(made)
+    }
+
+    /// A device tells lies as a member with lawful keys. `None` if it does not run or holds too little for it.
+    pub fn lie(&mut self, host: HostId, lie: &Lie) -> Option<Vec<NodeId>> {
+        let now = self.hosts[host].clock.now(self.now_us);
+        let bytes = format!("{lie:?}");
+        let h = &mut self.hosts[host];
+        let nodes = h.machine.as_mut()?.lie(&h.disk, now, lie).ok()?;
+        self.trace.add(Tag::Command, self.now_us, host, bytes.as_bytes());
+        let Lie::Grind { thread, whom, .. } = *lie;
+        let removal = Command::Remove { thread, dev: whom };
+        let (command, entry) = (0, None);
+        let made = Made {
+            command,
+            thread: None,
+            entry,
+        };
+        self.with_truth(|truth, world| {
+            truth.on_lie(host);
+            truth.on_command(world, host, &removal, &made);
+        });
+        self.counters.hostile_acts += nodes.len() as u64;
+        self.drain(host);
+        Some(nodes)
     }
 
     /// Hands an input to a device's machine, and carries out what it asks for.

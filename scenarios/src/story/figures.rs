@@ -4,6 +4,7 @@
 //! The last of these is the only thing here that differs between two runs of one seed; nothing of it goes
 //! into the hash of the trace.
 
+use super::ground::Ground;
 use super::play::Play;
 use crate::truth::tally::{Tally, tally};
 use crate::world::SECOND;
@@ -35,6 +36,9 @@ pub struct Figures {
     /// Bytes handed to lines, in all and since the last `raise`.
     pub wire_bytes: u64,
     pub wire_bytes_since_contact: u64,
+    /// Commits that an insider made up, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ground: Option<Ground>,
     /// The computer's time, seconds; processor time where the system tells it (Linux).
     pub elapsed_s: f64,
     pub cpu_s: Option<f64>,
@@ -71,6 +75,15 @@ impl fmt::Display for Figures {
         write!(f, "; {} kB on the wire", self.wire_bytes / 1000)?;
         if self.all_there_s.is_some() {
             write!(f, ", {} kB since contact", self.wire_bytes_since_contact / 1000)?;
+        }
+        if let Some(ground) = &self.ground {
+            let (tried, published) = (ground.tried, ground.published);
+            write!(f, "; {tried} commits ground, {published} published, ")?;
+            let (known, kept, followed) = (ground.known_max, ground.kept_max, ground.followed);
+            write!(
+                f,
+                "at most {known} known to another, {kept} kept, {followed} followed"
+            )?;
         }
         write!(f, "; {:.1} s elapsed", self.elapsed_s)?;
         if let Some(cpu) = self.cpu_s {
@@ -145,6 +158,7 @@ impl Play<'_> {
             one_head_s: self.one_head_s,
             one_head_rounds: self.one_head_s.map(|s| (s / ROUND_S as f64).ceil() as u64),
             all_there_s: self.all_there_s,
+            ground: self.ground(),
             wire_bytes: self.world.wire_bytes,
             wire_bytes_since_contact: self.world.wire_bytes - self.costs.contact_bytes,
             elapsed_s: round2(self.costs.begun.elapsed().as_secs_f64()),

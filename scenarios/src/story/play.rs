@@ -2,6 +2,7 @@
 
 use super::background::Plans;
 use super::figures::{Costs, ROUND_S};
+use super::ground::Grinder;
 use super::{Device, EcgError, LayerName, Recording, Run, Step, Story, Word};
 use crate::cast::{Enrol, Organisation};
 use crate::chance::Chance;
@@ -33,6 +34,7 @@ pub(super) struct Play<'a> {
     pub(super) chance: Chance,
     pub(super) plans: Plans,
     pub(super) costs: Costs,
+    pub(super) ground: Option<Grinder>,
     pub(super) one_head_s: Option<f64>,
     pub(super) all_there_s: Option<f64>,
 }
@@ -56,6 +58,7 @@ pub(super) fn play(story: &Story, run: Run) -> Result<Outcome, EcgError> {
         chance: Chance::new(seed).fork("story"),
         plans: Plans::default(),
         costs: Costs::begin(),
+        ground: None,
         one_head_s: None,
         all_there_s: None,
     };
@@ -193,6 +196,7 @@ impl Play<'_> {
             | Step::Original { .. }
             | Step::NotYet { .. }
             | Step::OneHead { .. }
+            | Step::NotFollowed { .. }
             | Step::Converge { .. } => self.expect(step),
             _ => self.person(step),
         }
@@ -230,6 +234,7 @@ impl Play<'_> {
             Step::Remove { by, thread, device } => self.remove(by, thread, device),
             Step::Revoke { device, told } => self.revoke(device, told),
             Step::Purge { by, thread } => self.purge(by, thread),
+            Step::Grind { .. } => self.grind(step),
             _ => {}
         }
     }
@@ -292,6 +297,7 @@ impl Play<'_> {
                 self.one_head_s = self.since_contact_s().filter(|_| agreed);
                 agreed
             }
+            Step::NotFollowed { thread } => self.is_not_followed(thread),
             _ => match self.expect_entry(step) {
                 Some(fine) => fine,
                 None => return,

@@ -40,7 +40,10 @@ pub fn missing_from(truth: &Truth, world: &World, from: &mut Option<Key>) -> Opt
             let members = members.get(&key.0)?;
             if is_left_behind(world, *key, said, members) {
                 let author = &world.hosts[said.author].name;
-                return Some(format!("{}/{} waits in an earlier life of {author}", key.1, key.2));
+                return Some(format!(
+                    "{}/{} waits in an earlier life of {author}",
+                    key.1, key.2
+                ));
             }
             if !must_arrive(world, *key, said, members) {
                 return None;

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::codec::Reader;
+use aidmesh_core::group::direct;
 use aidmesh_core::id::{Handle, Object8, Seq, Slot};
 use aidmesh_core::machine::input::LinkId;
 use aidmesh_core::ranges::Log;
@@ -25,6 +26,7 @@ type ChunkPlace = (Object8, u8, u32);
 pub(super) struct Seen {
     places: BTreeMap<(u8, Slot, Seq), [u8; 8]>,
     chunks: BTreeMap<ChunkPlace, BTreeSet<(Handle, [u8; 8])>>,
+    direct_seals: BTreeSet<[u8; 8]>,
 }
 
 /// The start of an envelope.
@@ -41,6 +43,8 @@ enum Start {
         layer: u8,
         index: u32,
     },
+    /// An inbox item with a direct seal.
+    Direct,
 }
 
 impl Seen {
@@ -78,6 +82,10 @@ impl Truth {
                 Some((handle, Start::Chunk { object, layer, index })) => {
                     let forms = self.wire.chunks.entry((object, layer, index)).or_default();
                     forms.insert((handle, data.key));
+                }
+                Some((_, Start::Direct)) => {
+                    let new = self.wire.direct_seals.insert(data.key);
+                    world.counters.direct_seals += u64::from(new);
                 }
                 Some((
                     _,
@@ -139,7 +147,9 @@ fn read_start(bytes: &[u8]) -> Option<(Handle, Start)> {
         return Some((handle, Start::Chunk { object, layer, index }));
     }
     if flags & INBOX != 0 {
-        return None;
+        r.take(4).ok()?;
+        let _ = (r.varint().ok()?, r.varint().ok()?);
+        return (r.u8().ok()? == direct::TYPE).then_some((handle, Start::Direct));
     }
     let (slot, seq) = (Slot(r.array().ok()?), r.varint().ok()?);
     r.varint().ok()?;

@@ -47,6 +47,8 @@ counters! {
     re_adds,
     /// Entries that were sealed again for members that could not open them.
     rewraps,
+    /// Direct seals that were sent, each once however often.
+    direct_seals,
     /// All acts of hostile peers: frames, swallowed lines with each false receipt, everything handed to a
     /// removed device, orders to a relay.
     hostile_acts,
