@@ -81,8 +81,8 @@ plants! {
         receipt_believed_unsigned, parked_counted_as_delivered from 110, late_joiner_not_rewrapped,
         slot_by_order_of_arrival, sealed_too_early, ttl_by_wall_clock;
     Restless =>
-        lowest_id_before_majority, removed_author_followed from 8,
-        others_do_not_commit from 8;
+        removed_author_followed from 8, others_do_not_commit from 8;
+    Story("late-sibling") => lowest_id_before_majority;
     Story("two-additions") => remove_loses_to_concurrent_add;
     Story("crossing-removals") => void_removals_honoured;
     Storm =>

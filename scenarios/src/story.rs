@@ -486,6 +486,7 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "former-member",
     "away-over-a-removal",
     "grinding-insider",
+    "late-sibling",
     "words-of-the-removed",
     "newcomer-of-a-half",
     "two-removals",
