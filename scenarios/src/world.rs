@@ -194,7 +194,8 @@ impl World {
         Some(made)
     }
 
-    /// A device tells lies as a member with lawful keys. `None` if it does not run or holds too little for it.
+    /// A device tells lies as a member with lawful keys. `None` if it does not run or holds too little
+    /// for it.
     pub fn lie(&mut self, host: HostId, lie: &Lie) -> Option<Vec<NodeId>> {
         let now = self.hosts[host].clock.now(self.now_us);
         let bytes = format!("{lie:?}");

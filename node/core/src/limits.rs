@@ -265,8 +265,8 @@ pub const SIDE_KEYS: usize = 32;
 pub const UNBUILT_PER_SLOT: usize = 16;
 /// Commits of one author that name ops or parents that are not here.
 pub const UNROOTED_PER_SLOT: usize = 64;
-/// Highest number in the control log of a slot: all ops of a life, each with its key package and its commit, and
-/// as many commits for others.
+/// Highest number in the control log of a slot: all ops of a life, each with its key package and its
+/// commit, and as many commits for others.
 pub const CONTROL_PER_SLOT: u32 = 4 * OPS_PER_SLOT;
 /// Views of a neighbour's threads that are kept after its link went down.
 pub const PEERS_REMEMBERED: usize = 256;

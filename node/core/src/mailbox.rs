@@ -356,6 +356,19 @@ impl Mailbox {
         })
     }
 
+    /// Items of a handle and class that arrived as the `from`-th of all or later, each with that number.
+    pub fn arrivals(&self, handle: Handle, class: Class, from: u64) -> impl Iterator<Item = (u64, &Held)> {
+        let (first, last) = (
+            (class, from, MsgId::default()),
+            (class, u64::MAX, MsgId([0xff; 16])),
+        );
+        let shelf = self.shelf(handle).into_iter();
+        shelf.flat_map(move |shelf| {
+            let ids = shelf.queue.range(first..=last);
+            ids.filter_map(|(_, order, id)| Some((*order, shelf.items.get(id)?)))
+        })
+    }
+
     /// Handles of which an item or an id is held.
     pub fn handles(&self) -> impl Iterator<Item = Handle> {
         self.shelves.keys().copied()

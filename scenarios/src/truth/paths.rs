@@ -270,19 +270,28 @@ impl Paths {
     ) -> Option<BTreeSet<HostId>> {
         let below = |at: NodeId| self.is_below(thread, at, node);
         let on_it = voters.iter().filter(|v| below(v.newest.2) && below(v.head));
-        let mut on_it: Vec<&Voter> = on_it.collect();
+        let all: Vec<&Voter> = on_it.collect();
         let lacks = |v: &Voter, of: &Voter| {
             let theirs = self.durable.get(&(v.host, thread));
             !theirs.is_some_and(|s| s.heads.contains(&of.newest))
         };
+        let is_open = |a: &Voter, b: &Voter| lacks(a, b) || lacks(b, a);
+        let mut open: BTreeMap<usize, usize> = all
+            .iter()
+            .map(|v| all.iter().filter(|of| is_open(v, of)).count())
+            .enumerate()
+            .collect();
         loop {
-            let open = |v: &Voter| on_it.iter().filter(|of| lacks(v, of) || lacks(of, v)).count();
-            let (worst, at) = (0..on_it.len()).map(|at| (open(on_it[at]), at)).max()?;
+            let (worst, at) = open.iter().map(|(at, n)| (*n, *at)).max()?;
             if worst == 0 {
                 break;
             }
-            on_it.remove(at);
+            open.remove(&at);
+            for (other, n) in &mut open {
+                *n -= usize::from(is_open(all[*other], all[at]));
+            }
         }
+        let on_it: Vec<&Voter> = open.keys().map(|at| all[*at]).collect();
         let devs: BTreeSet<Dev> = on_it.iter().map(|v| v.dev).collect();
         let mut ways = self
             .climb(thread, node)

@@ -415,10 +415,24 @@ impl Machine {
             (Place::Inbox, _) => true,
         };
         let recent = |id: MsgId| !session.may_send(&ItemRef::Held { handle, id }, now);
-        let mut chunks = 0;
-        let mut owed = Vec::new();
-        for held in self.mailbox.items(handle) {
-            if !lacks(&held.place) || recent(held.id) || session.signed_for.contains(&held.id) {
+        let mut done = followed.done.clone();
+        let (mut chunks, mut owed) = (0, Vec::new());
+        let mut arrivals = Class::ALL.into_iter().flat_map(|class| {
+            let from = done.get(&class).copied().unwrap_or(0);
+            let all = self.mailbox.arrivals(handle, class, from);
+            let ends = std::iter::once(true).chain(std::iter::repeat(false));
+            all.zip(ends)
+        });
+        let (mut reached, mut all_there) = (Vec::new(), false);
+        while chunks <= CHUNKS_AT_ONCE
+            && let Some(((order, held), is_first)) = arrivals.next()
+        {
+            let is_lacking = lacks(&held.place);
+            all_there = theirs.is_some() && !is_lacking && (is_first || all_there);
+            if all_there {
+                reached.push((held.class, order + 1));
+            }
+            if !is_lacking || recent(held.id) || session.signed_for.contains(&held.id) {
                 continue;
             }
             chunks += usize::from(matches!(held.place, Place::Chunk { .. }));
@@ -431,6 +445,11 @@ impl Machine {
                 Place::Inbox => Rank::Control,
             };
             owed.push((held.class, rank, ItemRef::Held { handle, id: held.id }));
+        }
+        drop(arrivals);
+        done.extend(reached);
+        if let Some(followed) = session.followed.get_mut(&handle) {
+            followed.done = done;
         }
         for (class, rank, item) in owed {
             session.queue.item(class, rank, item);

@@ -6,6 +6,7 @@
 
 use super::input::LinkInfo;
 use super::queue::{ItemRef, Queue};
+use crate::envelope::Class;
 use crate::envelope::Place;
 use crate::id::{Handle, Key8, MsgId, Org, ThreadId};
 use crate::limits;
@@ -134,6 +135,9 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
     pub(crate) view: PeerView,
+    /// By class, the number of arrivals here up to which the peer has everything: a HAVE only grows, so none
+    /// of them is looked at again.
+    pub(crate) done: BTreeMap<Class, u64>,
 }
 
 impl Session {

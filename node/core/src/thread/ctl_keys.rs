@@ -83,8 +83,8 @@ impl Thread {
         Ok(())
     }
 
-    /// Tells each member a key by a direct seal: who reads the node that it belongs to is not a member any more,
-    /// and leaves with the next commit.
+    /// Tells each member a key by a direct seal: who reads the node that it belongs to is not a member
+    /// any more, and leaves with the next commit.
     fn tell_each(&mut self, ctx: &mut Ctx<'_>, made_by: OpId) {
         let mut keys = self.all_keys().keys;
         keys.retain(|key| key.made_by == made_by);

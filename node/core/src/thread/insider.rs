@@ -10,8 +10,9 @@ use crate::machine::ctx::Ctx;
 use std::collections::BTreeMap;
 
 impl Thread {
-    /// Says that a member is removed, and commits it `publish` times on the node where this device stands: those
-    /// with the lowest ids of `tries` commits made up. Their bytes are junk, so that they cost nothing.
+    /// Says that a member is removed, and commits it `publish` times on the node where this device
+    /// stands: those with the lowest ids of `tries` commits made up. Their bytes are junk, so that they
+    /// cost nothing.
     pub(crate) fn grind(
         &mut self,
         ctx: &mut Ctx<'_>,

@@ -1,9 +1,9 @@
 //! Ops: signed changes of membership, each with its own counter per slot and with what its author had seen.
 //!
-//! Body: `counter 4 | t 1 | dev 16 | inc 4 | role 1 | kp flag 1, hash 32 if 1 | why 1 | ref 16
-//! | n varint, n x op id 16`, where t is the number below plus 16. Without the 16 it is of an earlier
-//! version and ends in `n varint, n x (slot 4, counter varint)`. Fields that an act does not use are zero, and anything
-//! else there is refused, so that an op has one encoding.
+//! Body: `counter 4 | t 1 | dev 16 | inc 4 | role 1 | kp flag 1, hash 32 if 1 | why 1 | ref 16 | past`.
+//! The past is `n varint, n x op id 16`, and t the number below plus 16. Without the 16 it is of an earlier
+//! version, and the past `n varint, n x (slot 4, counter varint)`. Fields that an act does not use are
+//! zero, and anything else there is refused, so that an op has one encoding.
 //!
 //! | t | act | dev, inc | role | kp | why | ref |
 //! |---|---|---|---|---|---|---|
