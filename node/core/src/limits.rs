@@ -164,6 +164,8 @@ pub const DIRECT_ALARMS: usize = 16;
 pub const IDS_PER_QUESTION: usize = 64;
 /// Second control objects kept of one slot: what its author signed at a place that was taken.
 pub const SECONDS_PER_SLOT: usize = 8;
+/// The same, with those that other objects here name: without them these would wait for ever.
+pub const SECONDS_NAMED: usize = 256;
 /// Most entries handed on in one direct seal.
 pub const ENTRIES_PER_DIRECT: usize = 64;
 

@@ -104,7 +104,8 @@ pub(crate) type Roster = BTreeMap<Dev, Incarnation>;
 /// A commit as its signed header tells it.
 #[derive(Clone, Debug)]
 pub(crate) struct CommitInfo {
-    pub(crate) op: OpId,
+    /// Ids of the control objects that told it: its author may sign one commit several times.
+    pub(crate) ops: BTreeSet<OpId>,
     pub(crate) header: Commit,
     pub(crate) bytes: Bytes,
 }
@@ -210,8 +211,8 @@ pub(crate) struct Thread {
     pub(crate) relays: BTreeMap<Key8, RelayHeld>,
     /// Entries that this device handed to a life of a member.
     pub(crate) handed: BTreeMap<(Slot, EntryRef), rewrap::HandedOn>,
-    /// Members that were told control keys: how often, and when it is to be done again.
-    pub(crate) keys_handed: BTreeMap<Slot, (u32, Instant)>,
+    /// Members that lack control keys.
+    pub(crate) keys_handed: BTreeMap<Slot, ctl_keys::KeysHanded>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) rewrap_due: Option<Instant>,
     /// When this device commits what others have said.
@@ -357,7 +358,7 @@ impl Thread {
     pub(crate) fn path_key(&self, mut node: NodeId) -> Option<Handle> {
         while let Some(commit) = self.commits.get(&node) {
             if !commit.header.removes.is_empty() {
-                return self.makers.get(&commit.op).copied();
+                return self.maker_of(commit);
             }
             node = commit.header.parent;
         }

@@ -11,6 +11,7 @@ use crate::directory::{Learned, RoutingCert, Signed};
 use crate::envelope::Class;
 use crate::id::{Handle, Key8, ThreadId};
 use crate::limits;
+use crate::ranges::Ranges;
 use crate::store::{Read, ReadError};
 use crate::sync::{Have, HaveError, HaveHead, PeerView, Subject, ThreadList, threads};
 use crate::wire::{
@@ -395,12 +396,23 @@ impl Machine {
         };
         if let Some(followed) = session.followed.get_mut(&handle) {
             let before = objects_of(&followed.view);
+            let held = followed.view.last().map(|have| have.ranges.clone());
             let _ = followed.view.receive(head, None, now, grace);
             if objects_of(&followed.view) > before {
                 // chunks that came before their entry were thrown away there
                 session
                     .tries
                     .retain(|item, _| !matches!(item, ItemRef::Held { handle: h, .. } if *h == handle));
+            }
+            let still = |held: &Ranges| {
+                followed
+                    .view
+                    .last()
+                    .is_some_and(|now| held.minus(&now.ranges).is_empty())
+            };
+            if !held.as_ref().is_some_and(still) {
+                // a false rewrap was thrown away there: what lies behind it is looked at again
+                followed.done.clear();
             }
             return self.push_to(store, link, handle);
         }

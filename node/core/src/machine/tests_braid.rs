@@ -296,7 +296,7 @@ fn a_key_that_its_commit_does_not_name_is_nobodys() {
         .commits
         .values()
         .find(|c| !c.header.removes.is_empty());
-    let made_by = made_by.unwrap().op;
+    let made_by = *made_by.unwrap().ops.first().unwrap();
     // the doctor has the commit, the genuine key has not come yet
     table.hack(doctor, thread, |t, _| t.makers.remove(&made_by));
     let tell = |table: &mut Table, ck: Secret| {

@@ -278,7 +278,7 @@ fn lost_a_key() -> (Table, [usize; 3], ThreadId, OpId) {
     let commits = table.thread(doctor, thread).commits.values();
     let rotating: Vec<OpId> = commits
         .filter(|c| !c.header.removes.is_empty())
-        .map(|c| c.op)
+        .map(|c| *c.ops.first().unwrap())
         .collect();
     let [made_by] = rotating[..] else {
         panic!("one removal")
@@ -378,6 +378,13 @@ fn alert(table: &mut Table, at: usize, thread: ThreadId) -> EntryRef {
     sent.entry.unwrap()
 }
 
+/// Bytes of an entry that says it is an alert.
+fn alert_bytes(t: &Thread, ctx: &Ctx<'_>) -> Bytes {
+    let mut entry = Entry::decode(&note_bytes(t, ctx)).unwrap();
+    entry.kind = crate::entry::Kind::Alert;
+    entry.encode()
+}
+
 fn arrivals(table: &Table, at: usize, entry: EntryRef) -> usize {
     let is_it = |e: &&Event| matches!(e, Event::Arrived { entry: e, .. } if *e == entry);
     table.boxes[at].events.iter().filter(is_it).count()
@@ -442,7 +449,7 @@ fn other_things_wait_for_keys_and_alarms_of_strangers_are_not_shown() {
     let to = recipient(&table, surgeon);
     let told = |table: &mut Table, by: usize, class: Class, seq: u32| {
         table.hack(by, thread, |t, ctx| {
-            let entry = note_bytes(t, ctx);
+            let entry = alert_bytes(t, ctx);
             let content = Content::Unsealed(Unsealed { class, seq, entry });
             let (mine, inc) = t.me(ctx.dev()).unwrap_or((*t.own_slots.first().unwrap(), 1));
             assert_eq!(inc, 1);
@@ -482,7 +489,7 @@ fn what_an_author_seals_takes_the_place_of_what_it_told() {
     let next = table.hack(medic, thread, |t, ctx| {
         let (mine, _) = t.me(ctx.dev()).unwrap();
         let seq = t.open.get(mine, Log::Content).map_or(0, |r| r.max()) + 1;
-        let entry = note_bytes(t, ctx);
+        let entry = alert_bytes(t, ctx);
         let class = Class::Alarm;
         let content = Content::Unsealed(Unsealed { class, seq, entry });
         let payload = direct::seal(ctx.crypto, &content, (t.id, mine), &ctx.member.device, &to).unwrap();
@@ -505,4 +512,30 @@ fn what_an_author_seals_takes_the_place_of_what_it_told() {
         Some("something else")
     );
     assert!(table.thread(surgeon, thread).disputed.contains(&next.slot));
+}
+
+#[test]
+fn junk_at_the_place_of_an_alarm_gives_way_to_it() {
+    let (mut table, [medic, _, nurse, surgeon], thread) = waiting_for_keys();
+    let (slot, next) = {
+        let t = table.thread(medic, thread);
+        let (slot, _) = t.me(table.dev(medic)).unwrap();
+        (slot, t.open.get(slot, Log::Content).map_or(0, |r| r.max()) + 1)
+    };
+    // who is removed says what stands there, and proves nothing
+    let meta = table.hack(surgeon, thread, |t, _| {
+        let at = EntryRef { slot, seq: next };
+        let mut meta = t.entries.values().next().unwrap().clone();
+        (meta.rewrapped, meta.verified, meta.proof) = (true, false, None);
+        t.entries.insert(at, meta);
+        t.unproven.insert(at);
+        t.entries[&at].verified
+    });
+    assert!(!meta);
+    let alarm = alert(&mut table, medic, thread);
+    assert_eq!((alarm.slot, alarm.seq), (slot, next));
+    table.pass(1_000);
+    assert!(has(&table, surgeon, thread, alarm));
+    assert_eq!(arrivals(&table, surgeon, alarm), 1);
+    let _ = nurse;
 }

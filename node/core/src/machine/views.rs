@@ -219,7 +219,7 @@ impl Machine {
                 parent: commit.header.parent,
                 author: dev.zip(t.incarnation_of(author)),
                 adds: commit.header.adds.clone(),
-                key: t.makers.get(&commit.op).copied(),
+                key: t.maker_of(commit),
                 roster: roster.map(|r| r.iter().map(|(d, i)| (*d, *i)).collect()),
             }
         });

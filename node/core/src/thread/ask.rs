@@ -11,6 +11,7 @@
 
 use super::Thread;
 use crate::envelope::{Class, Envelope, Place};
+use crate::group::control::{Object, Verified, key_package_hash};
 use crate::group::direct::{self, Content, Question};
 use crate::id::{NodeId, OpId, Slot};
 use crate::limits;
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Before something that is named and not here is asked for; doubles with each question.
 const ASK_MS: u64 = 30_000;
-const DOUBLINGS: u32 = 7;
+const DOUBLINGS: u32 = 10;
 /// Between two answers to one member.
 const ANSWER_MS: u64 = 5_000;
 
@@ -47,8 +48,11 @@ impl Thread {
             (self.asked.due, self.asked.times) = (None, 0);
             return None;
         }
-        if (&lacking, &apart) != (&self.asked.lacking, &self.asked.apart) {
-            (self.asked.due, self.asked.times) = (None, 0);
+        if !lacking.is_subset(&self.asked.lacking) || !apart.is_subset(&self.asked.apart) {
+            // something new: soon, but no later than what is due
+            let soon = ctx.now.mono.plus_ms(ASK_MS);
+            self.asked.due = self.asked.due.map(|due| due.min(soon));
+            self.asked.times = self.asked.times.min(1);
         }
         (self.asked.lacking, self.asked.apart) = (lacking, apart);
         let wait = ASK_MS << self.asked.times.min(DOUBLINGS);
@@ -64,16 +68,17 @@ impl Thread {
     }
 
     fn put_questions(&self, ctx: &mut Ctx<'_>) {
-        let ids: Vec<[u8; 16]> = self.asked.lacking.iter().copied().collect();
-        let ids: Vec<_> = ids.into_iter().take(limits::IDS_PER_QUESTION).collect();
+        let all: Vec<[u8; 16]> = self.asked.lacking.iter().copied().collect();
+        // others each time: who names what does not exist must not hide what does
+        let from = self.asked.times as usize * limits::IDS_PER_QUESTION % all.len().max(1);
+        let turned = all[from..].iter().chain(&all[..from]);
+        let mut ids: Vec<_> = turned.copied().take(limits::IDS_PER_QUESTION).collect();
+        ids.sort_unstable();
         let others: Vec<Slot> = self.members_but(ctx);
         let next = others.get(self.asked.times as usize % others.len().max(1));
         let next = next.copied().filter(|_| !ids.is_empty());
         let asked: BTreeSet<Slot> = self.asked.apart.iter().copied().chain(next).collect();
         for slot in asked {
-            if self.is_unread(ctx, slot) {
-                continue;
-            }
             let heads = self.asked.apart.contains(&slot);
             let ids = ids.clone();
             let question = Content::Question(Question { heads, ids });
@@ -106,6 +111,17 @@ impl Thread {
         lacking
     }
 
+    /// Whether objects here name this one, and it is not here.
+    pub(super) fn is_lacking(&self, verified: &Verified) -> bool {
+        let lacking = self.lacking();
+        let named = match verified.object() {
+            Object::KeyPackage(package) => key_package_hash(package).first_chunk().copied(),
+            Object::Commit(commit) => self.node_of(commit).map(|node| node.0),
+            Object::Op(_) | Object::Head(_) | Object::Genesis(_) => None,
+        };
+        lacking.contains(&verified.id().0) || named.is_some_and(|id| lacking.contains(&id))
+    }
+
     fn knows(&self, node: NodeId) -> bool {
         node == self.root || self.commits.contains_key(&node)
     }
@@ -130,10 +146,14 @@ impl Thread {
     pub(super) fn answer(&mut self, ctx: &mut Ctx<'_>, slot: Slot, question: &Question) {
         let last = self.asked.answered.get(&slot);
         let is_soon = last.is_some_and(|last| ctx.now.mono < last.plus_ms(ANSWER_MS));
-        if is_soon || self.is_stale(ctx.dev()) || self.is_unread(ctx, slot) {
+        if is_soon || self.is_stale(ctx.dev()) {
             return;
         }
-        let of_node = |id: &[u8; 16]| self.commits.get(&NodeId(*id)).map(|commit| commit.op.0);
+        let of_node = |id: &[u8; 16]| {
+            self.commits
+                .get(&NodeId(*id))
+                .and_then(|commit| Some(commit.ops.first()?.0))
+        };
         let named = question.ids.iter().map(|id| of_node(id).unwrap_or(*id));
         let mut keys: Vec<Vec<u8>> = named
             .filter_map(|id| self.control_rows.get(&id).cloned())
@@ -147,7 +167,7 @@ impl Thread {
                 continue;
             };
             let Some(rest) = room.checked_sub(direct::object_room(&envelope)) else {
-                break;
+                continue;
             };
             room = rest;
             envelopes.push(envelope);

@@ -135,25 +135,45 @@ impl Thread {
         bytes: &Bytes,
     ) -> Absorbed {
         self.equivocation(ctx, slot, seq, bytes);
-        let row = table::second(self.id, MsgId::of(bytes));
         if let Object::Head(head) = verified.object() {
-            let connected = self.is_connected(head.node);
-            let heads = self.second_heads.entry(slot).or_default();
-            if !connected || heads.len() >= limits::SECONDS_PER_SLOT {
-                return Absorbed::Useless;
-            }
-            ctx.batch().put(row.clone(), bytes.clone());
-            heads.insert(verified.id(), SecondHead { node: head.node, row });
-            return Absorbed::New;
+            return self.second_head(ctx, (slot, verified.id(), head.node), bytes);
         }
-        let kept = self.seconds.entry(slot).or_default();
-        if *kept >= limits::SECONDS_PER_SLOT {
+        let row = table::second(self.id, MsgId::of(bytes));
+        let kept = self.seconds.get(&slot).copied().unwrap_or(0);
+        let is_named = kept >= limits::SECONDS_PER_SLOT && self.is_lacking(&verified);
+        if kept >= limits::SECONDS_PER_SLOT && !(is_named && kept < limits::SECONDS_NAMED) {
             return Absorbed::Useless;
         }
-        *kept += 1;
+        self.seconds.insert(slot, kept + 1);
         ctx.batch().put(row.clone(), bytes.clone());
         self.note_row(&verified, row);
         self.apply_control(ctx, verified);
+        Absorbed::New
+    }
+
+    /// Of several heads with one number those with the lowest ids count, whatever came first.
+    fn second_head(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (slot, id, node): (Slot, OpId, NodeId),
+        bytes: &Bytes,
+    ) -> Absorbed {
+        if !self.loading && !self.is_connected(node) {
+            return Absorbed::Useless;
+        }
+        let heads = self.second_heads.entry(slot).or_default();
+        if heads.len() >= limits::SECONDS_PER_SLOT {
+            if heads.last_key_value().is_some_and(|(last, _)| *last < id) {
+                return Absorbed::Useless;
+            }
+            if let Some((_, last)) = heads.pop_last() {
+                ctx.batch().delete(last.row);
+            }
+        }
+        // a row of its own: that of the evidence stays when a later head comes
+        let row = table::second(self.id, MsgId::of(&[b"head", &bytes[..]].concat()));
+        ctx.batch().put(row.clone(), bytes.clone());
+        heads.insert(id, SecondHead { node, row });
         Absorbed::New
     }
 
@@ -212,7 +232,9 @@ impl Thread {
         let id = verified.id();
         match verified.object() {
             Object::Op(_) => self.ops.as_ref().is_some_and(|ops| ops.get(id).is_some()),
-            Object::Commit(_) => self.commits.values().any(|c| c.op == id) || self.unbuilt.contains_key(&id),
+            Object::Commit(_) => {
+                self.commits.values().any(|c| c.ops.contains(&id)) || self.unbuilt.contains_key(&id)
+            }
             Object::Head(_) => {
                 let second = self.second_heads.get(&verified.slot());
                 self.heads.get(&verified.slot()).is_some_and(|h| h.op == id)
@@ -425,8 +447,14 @@ impl Thread {
         restore_key_packages(&commit.body, &lookup)
     }
 
+    /// The node that a commit makes; `None` while a key package that it adds is missing.
+    pub(super) fn node_of(&self, commit: &Commit) -> Option<NodeId> {
+        let bytes = self.full_bytes(commit).ok()??;
+        Some(commit.node(&bytes))
+    }
+
     /// A commit is known by its header; its full bytes need the key packages that it adds.
-    fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
+    pub(crate) fn learn_commit(&mut self, ctx: &mut Ctx<'_>, op: OpId, commit: Commit) {
         let is_founders = self.slots.get(&commit.author).map(|a| a.dev) == self.founder();
         // what changes nothing is no step: a member could make thousands of them
         let is_empty = commit.adds.is_empty() && commit.removes.is_empty();
@@ -442,11 +470,18 @@ impl Thread {
             Err(_) => return,
         };
         let node = commit.node(&bytes);
+        if let Some(known) = self.commits.get_mut(&node) {
+            // the same commit once more; keys may be told under either id
+            if known.ops.len() < limits::SECONDS_PER_SLOT {
+                known.ops.insert(op);
+            }
+            return;
+        }
         self.children.entry(commit.parent).or_default().insert(node);
         let of_author = |other: &&CommitInfo| {
             (other.header.parent, other.header.author) == (commit.parent, commit.author)
         };
-        if self.commits.values().filter(of_author).count() == 1 && !self.commits.contains_key(&node) {
+        if self.commits.values().filter(of_author).count() == 1 {
             // both stay candidates, and everybody chooses the same
             ctx.event(Event::Equivocation {
                 thread: self.id,
@@ -461,7 +496,7 @@ impl Thread {
         self.commits.insert(
             node,
             CommitInfo {
-                op,
+                ops: [op].into(),
                 header: commit,
                 bytes,
             },

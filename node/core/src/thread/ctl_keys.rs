@@ -25,8 +25,17 @@ use crate::time::Instant;
 /// to this many times.
 const KEYS_MS: u64 = 3_000;
 const KEYS_TURNS: usize = 8;
-/// Before it is told again; doubles each time.
+/// Before it is told again; doubles each time, up to this many times.
 const KEYS_AGAIN_MS: u64 = 60_000;
+const KEYS_DOUBLINGS: u32 = 10;
+
+/// How many keys a member was told, how often, and when it is to be done again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeysHanded {
+    n: usize,
+    times: u32,
+    due: Instant,
+}
 
 impl Thread {
     /// The secret of a control key that nobody removed knows.
@@ -124,8 +133,13 @@ impl Thread {
         }
     }
 
+    /// Handle of the key that a commit made, if it is held.
+    pub(crate) fn maker_of(&self, commit: &CommitInfo) -> Option<Handle> {
+        commit.ops.iter().find_map(|op| self.makers.get(op)).copied()
+    }
+
     fn commit_of(&self, op: OpId) -> Option<&CommitInfo> {
-        self.commits.values().find(|commit| commit.op == op)
+        self.commits.values().find(|commit| commit.ops.contains(&op))
     }
 
     /// Tells members keys that they do not list, each by one direct seal. Returns when it is to be done
@@ -144,22 +158,20 @@ impl Thread {
                 self.keys_handed.remove(&slot);
                 continue;
             }
-            let (times, due) = match self.keys_handed.get(&slot) {
-                Some(before) => *before,
-                None => {
+            let n = keys.len();
+            let before = self.keys_handed.get(&slot).copied();
+            let KeysHanded { times, mut due, .. } =
+                before.filter(|before| before.n >= n).unwrap_or_else(|| {
                     let wait = KEYS_MS << self.turn(ctx).min(KEYS_TURNS);
-                    let noticed = (0, ctx.now.mono.plus_ms(wait));
-                    self.keys_handed.insert(slot, noticed);
-                    noticed
-                }
-            };
-            let mut due = due;
+                    let due = ctx.now.mono.plus_ms(wait);
+                    KeysHanded { n, times: 0, due }
+                });
+            self.keys_handed.insert(slot, KeysHanded { n, times, due });
             if due <= ctx.now.mono {
-                due = ctx.now.mono.plus_ms(KEYS_AGAIN_MS << times.min(6));
-                if !self.is_unread(ctx, slot) {
-                    self.seal_for_one(ctx, slot, Class::Text, &Content::Keys(CtlKeys { keys }));
-                }
-                self.keys_handed.insert(slot, (times + 1, due));
+                due = ctx.now.mono.plus_ms(KEYS_AGAIN_MS << times.min(KEYS_DOUBLINGS));
+                self.seal_for_one(ctx, slot, Class::Text, &Content::Keys(CtlKeys { keys }));
+                let times = times + 1;
+                self.keys_handed.insert(slot, KeysHanded { n, times, due });
             }
             next = Some(next.map_or(due, |at: Instant| at.min(due)));
         }

@@ -19,7 +19,7 @@ use super::rewrap::Owed;
 use super::{EntryMeta, Thread};
 use crate::clinical::Body;
 use crate::codec::Writer;
-use crate::entry::Entry;
+use crate::entry::{Entry, Kind};
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::direct::{self, Claim, Content, HandedEntry, Recipient, Unsealed};
 use crate::id::{Dev, NodeId, Seq, Slot};
@@ -146,7 +146,9 @@ impl Thread {
                 return self.keys_told(ctx, maker, keys);
             }
             Content::Question(question) => {
-                self.answer(ctx, claim.slot(), &question);
+                if !self.is_revoked(ctx, maker.dev) {
+                    self.answer(ctx, claim.slot(), &question);
+                }
                 return true;
             }
             Content::Objects(envelopes) => {
@@ -154,8 +156,7 @@ impl Thread {
                 return true;
             }
             Content::Unsealed(own) => {
-                self.absorb_alarm(ctx, claim.slot(), &own);
-                return true;
+                return self.absorb_alarm(ctx, claim.slot(), &own);
             }
         };
         let (mut known, mut new) = (true, false);
@@ -190,6 +191,9 @@ impl Thread {
                 continue;
             };
             let class = meta.class;
+            if meta.kind != Kind::Alert {
+                continue;
+            }
             for slot in self.asked_by(ctx, &entry) {
                 let entry = entry.clone();
                 let content = Content::Unsealed(Unsealed { class, seq, entry });
@@ -217,8 +221,9 @@ impl Thread {
         if asked.is_empty() { all } else { asked }
     }
 
-    /// Stores an alarm that its author told this device before it could be sealed.
-    fn absorb_alarm(&mut self, ctx: &mut Ctx<'_>, slot: Slot, told: &Unsealed) {
+    /// Stores an alarm that its author told this device before it could be sealed. `false`: too many wait to
+    /// be sealed, it is to come again.
+    fn absorb_alarm(&mut self, ctx: &mut Ctx<'_>, slot: Slot, told: &Unsealed) -> bool {
         let at = EntryRef { slot, seq: told.seq };
         let of_author = self
             .entries
@@ -226,13 +231,21 @@ impl Thread {
         let waiting = of_author
             .filter(|(_, meta)| meta.node == NodeId::default())
             .count();
-        let is_new = !self.entries.contains_key(&at) && !self.is_own(slot);
-        if !is_new || told.class != Class::Alarm || waiting >= limits::DIRECT_ALARMS {
-            return;
-        }
         let meta = meta_of(&told.entry, told.class, NodeId::default(), ctx.now.wall.0);
+        let is_known = self.entries.get(&at).is_some_and(|there| there.verified);
+        if is_known || self.is_own(slot) || told.class != Class::Alarm || meta.kind != Kind::Alert {
+            return true;
+        }
+        if waiting >= limits::DIRECT_ALARMS {
+            return false;
+        }
+        if self.entries.contains_key(&at) {
+            // what somebody handed on without proof gives way to the author's own word
+            self.drop_rewrap(ctx, at);
+        }
         self.keep_entry(ctx, at, meta, &told.entry);
         self.settle(ctx);
+        true
     }
 
     /// An entry of somebody else that its author told this device and that is not here as it was sealed.

@@ -17,7 +17,8 @@
 
 use super::Thread;
 use crate::group::control::Act;
-use crate::id::{Dev, Incarnation, NodeId, Slot};
+use crate::id::{Dev, Incarnation, NodeId, OpId, Slot};
+use crate::limits;
 use crate::machine::ctx::Ctx;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,7 +131,7 @@ impl Thread {
                 };
                 let rotates = !commit.header.removes.is_empty();
                 let has_key = if rotates {
-                    self.makers.contains_key(&commit.op)
+                    self.maker_of(commit).is_some()
                 } else {
                     has_key
                 };
@@ -170,10 +171,13 @@ impl Thread {
     fn votes(&self) -> Vec<(Dev, NodeId)> {
         let members = self.membership.members.iter();
         let votes = members.flat_map(|(dev, member)| {
-            let newest = self.heads.get(&member.slot).map(|info| info.head.node);
-            let seconds = self.second_heads.get(&member.slot).into_iter();
-            let seconds = seconds.flat_map(|heads| heads.values().map(|second| second.node));
-            newest.into_iter().chain(seconds).map(|node| (*dev, node))
+            let newest = self.heads.get(&member.slot);
+            let newest = newest.map(|info| (info.op, info.head.node));
+            let seconds = self.second_heads.get(&member.slot).into_iter().flatten();
+            let seconds = seconds.map(|(id, second)| (*id, second.node));
+            let all: BTreeMap<OpId, NodeId> = newest.into_iter().chain(seconds).collect();
+            let counted = all.into_values().take(limits::SECONDS_PER_SLOT);
+            counted.map(|node| (*dev, node))
         });
         votes.collect()
     }

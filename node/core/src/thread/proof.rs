@@ -240,7 +240,8 @@ impl Thread {
 
     /// An entry that was sealed: its author may still change what was not, in another life.
     fn sealed(&self, at: EntryRef) -> Option<&EntryMeta> {
-        self.entries.get(&at).filter(|m| m.node != NodeId::default())
+        let told = |m: &&EntryMeta| m.node != NodeId::default() || self.is_only_told(at.slot, m);
+        self.entries.get(&at).filter(told)
     }
 
     /// A sealed entry that is known to be its author's.

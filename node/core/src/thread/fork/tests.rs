@@ -91,7 +91,7 @@ impl Tree {
             body: Bytes::new(),
         };
         let info = CommitInfo {
-            op: OpId([id; 16]),
+            ops: [OpId([id; 16])].into(),
             header,
             bytes: Bytes::new(),
         };
