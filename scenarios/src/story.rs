@@ -38,9 +38,6 @@ pub struct Story {
     /// Hybrid post-quantum suite unless it says "classical".
     #[serde(default)]
     pub suite: SuiteName,
-    /// It takes minutes: `run --all --short` leaves it out.
-    #[serde(default)]
-    pub long: bool,
     /// Devices.
     pub device: Vec<Device>,
     /// Cables.
@@ -493,7 +490,6 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "words-of-the-removed",
     "newcomer-of-a-half",
     "two-removals",
-    "two-camps",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.

@@ -43,6 +43,7 @@ use crate::group::membership::{Membership, Ops};
 use crate::group::mls::NodeState;
 use crate::id::{Dev, Handle, Incarnation, Key8, MsgId, NodeId, Object8, OpId, Seq, Slot, ThreadId};
 use crate::machine::command::EntryRef;
+use crate::machine::ctx::Ctx;
 use crate::machine::event::Stopped;
 use crate::ranges::Ranges;
 use crate::time::{Hlc, Instant, Wall};
@@ -314,6 +315,13 @@ impl Thread {
     /// This device's place among the members: slot and incarnation.
     pub(crate) fn me(&self, dev: Dev) -> Option<(Slot, Incarnation)> {
         self.membership.members.get(&dev).map(|m| (m.slot, m.inc))
+    }
+
+    /// Slots of the other members, but of those whose key is revoked: who may be sealed for.
+    pub(crate) fn others(&self, ctx: &Ctx<'_>) -> Vec<Slot> {
+        let members = self.membership.members.iter();
+        let others = members.filter(|(dev, _)| **dev != ctx.dev() && !self.is_revoked(ctx, **dev));
+        others.map(|(_, member)| member.slot).collect()
     }
 
     /// Roster of the newest node, if its keys are here.

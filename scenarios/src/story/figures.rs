@@ -19,14 +19,8 @@ pub(super) const ROUND_S: u64 = 15;
 #[derive(Clone, Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct Figures {
-    pub members: usize,
-    pub heads: usize,
-    pub rosters: usize,
-    pub messages: usize,
-    pub lost: usize,
-    pub open_at_all: usize,
-    pub read_after_removal: usize,
-    pub refounds: usize,
+    #[serde(flatten)]
+    pub tally: Tally,
     /// Virtual seconds from the last `raise` to one head and one roster, if a step waited for it.
     pub one_head_s: Option<f64>,
     /// The same in rounds of sync, begun ones counted.
@@ -47,25 +41,22 @@ pub struct Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures {
+        let Tally {
             members,
             heads,
             rosters,
             messages,
             lost,
             open_at_all,
-            ..
-        } = self;
+            read_after_removal,
+            refounds,
+        } = self.tally;
         write!(
             f,
             "{members} members, {heads} head(s), {rosters} roster(s); {messages} messages, {lost} lost, "
         )?;
         write!(f, "{open_at_all} open at all members, ")?;
-        write!(
-            f,
-            "{} read after removal, {} refounds",
-            self.read_after_removal, self.refounds
-        )?;
+        write!(f, "{read_after_removal} read after removal, {refounds} refounds")?;
         if let (Some(s), Some(rounds)) = (self.one_head_s, self.one_head_rounds) {
             write!(f, "; one head {s:.1} s after contact (round {rounds})")?;
         }
@@ -134,27 +125,10 @@ impl Play<'_> {
 
     /// The figures of the run so far.
     pub(super) fn count_up(&self) -> Figures {
-        let Tally {
-            members,
-            heads,
-            rosters,
-            messages,
-            lost,
-            open_at_all,
-            read_after_removal,
-            refounds,
-        } = tally(&self.world.truth, &self.world);
         let now = cpu_s();
         let since = |then: Option<f64>| Some(round2(now? - then?));
         Figures {
-            members,
-            heads,
-            rosters,
-            messages,
-            lost,
-            open_at_all,
-            read_after_removal,
-            refounds,
+            tally: tally(&self.world.truth, &self.world),
             one_head_s: self.one_head_s,
             one_head_rounds: self.one_head_s.map(|s| (s / ROUND_S as f64).ceil() as u64),
             all_there_s: self.all_there_s,

@@ -67,14 +67,9 @@ impl Play<'_> {
     }
 
     pub(super) fn is_not_followed(&mut self, thread: &str) -> bool {
-        let Some(thread) = self.thread(thread) else {
-            return false;
-        };
-        self.ground_at(thread)
-            .is_some_and(|ground| ground.published > 0 && ground.known_max > 0)
-            && self
-                .ground_at(thread)
-                .is_some_and(|ground| ground.followed == 0 && ground.kept_max == 0)
+        let ground = self.thread(thread).and_then(|thread| self.ground_at(thread));
+        // they must have got there, else nothing was tried
+        ground.is_some_and(|g| g.known_max > 0 && g.followed == 0 && g.kept_max == 0)
     }
 
     /// What became of it, over all threads.

@@ -7,10 +7,11 @@ use super::{Key, Said, Truth, end};
 use crate::net::HostId;
 use crate::world::World;
 use aidmesh_core::store::table;
+use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Counts over all threads of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Counts over all threads of a run, with the names of their JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Members at the end.
     pub members: usize,

@@ -417,37 +417,30 @@ impl Machine {
         let recent = |id: MsgId| !session.may_send(&ItemRef::Held { handle, id }, now);
         let mut done = followed.done.clone();
         let (mut chunks, mut owed) = (0, Vec::new());
-        let mut arrivals = Class::ALL.into_iter().flat_map(|class| {
-            let from = done.get(&class).copied().unwrap_or(0);
-            let all = self.mailbox.arrivals(handle, class, from);
-            let ends = std::iter::once(true).chain(std::iter::repeat(false));
-            all.zip(ends)
-        });
-        let (mut reached, mut all_there) = (Vec::new(), false);
-        while chunks <= CHUNKS_AT_ONCE
-            && let Some(((order, held), is_first)) = arrivals.next()
-        {
-            let is_lacking = lacks(&held.place);
-            all_there = theirs.is_some() && !is_lacking && (is_first || all_there);
-            if all_there {
-                reached.push((held.class, order + 1));
+        'all: for class in Class::ALL {
+            let done = done.entry(class).or_default();
+            let mut all_there = theirs.is_some();
+            for (order, held) in self.mailbox.arrivals(handle, class, *done) {
+                let is_lacking = lacks(&held.place);
+                all_there &= !is_lacking;
+                if all_there {
+                    *done = order + 1;
+                }
+                if !is_lacking || recent(held.id) || session.signed_for.contains(&held.id) {
+                    continue;
+                }
+                chunks += usize::from(matches!(held.place, Place::Chunk { .. }));
+                if chunks > CHUNKS_AT_ONCE {
+                    break 'all;
+                }
+                let rank = match held.place {
+                    Place::Log { log, .. } => rank_of(log),
+                    Place::Chunk { .. } => Rank::Chunk,
+                    Place::Inbox => Rank::Control,
+                };
+                owed.push((class, rank, ItemRef::Held { handle, id: held.id }));
             }
-            if !is_lacking || recent(held.id) || session.signed_for.contains(&held.id) {
-                continue;
-            }
-            chunks += usize::from(matches!(held.place, Place::Chunk { .. }));
-            if chunks > CHUNKS_AT_ONCE {
-                break;
-            }
-            let rank = match held.place {
-                Place::Log { log, .. } => rank_of(log),
-                Place::Chunk { .. } => Rank::Chunk,
-                Place::Inbox => Rank::Control,
-            };
-            owed.push((held.class, rank, ItemRef::Held { handle, id: held.id }));
         }
-        drop(arrivals);
-        done.extend(reached);
         if let Some(followed) = session.followed.get_mut(&handle) {
             followed.done = done;
         }

@@ -164,7 +164,6 @@ impl Machine {
                 return true;
             }
         };
-        self.tx.unread = self.own_held().into_iter().map(|(inbox, ..)| inbox).collect();
         with_thread!(self, store, claim.thread(), |thread, ctx| thread
             .absorb_direct(ctx, &claim))
         .unwrap_or(false)

@@ -145,6 +145,23 @@ fn nothing_is_sealed_for_a_device_that_is_no_member() {
     assert!(!tape.iter().any(|(to, bytes)| *to == doctor && named(bytes)));
 }
 
+/// An inbox item with any content, of any place that its author claims.
+fn item(
+    ctx: &mut Ctx<'_>,
+    content: &Content,
+    place: (ThreadId, Slot),
+    (class, to): (Class, Recipient),
+) -> Envelope {
+    let payload = direct::seal(ctx.crypto, content, place, &ctx.member.device, &to).unwrap();
+    Envelope {
+        class,
+        ttl: class.ttl(),
+        handle: to.inbox,
+        place: Place::Inbox,
+        payload,
+    }
+}
+
 /// An envelope with an entry that `by` claims to hand on to `to`, with a proof of nothing.
 fn false_item(
     table: &mut Table,
@@ -170,16 +187,7 @@ fn false_item(
         };
         let content = Content::HandedOn(vec![handed]);
         let place = (t.id, as_of.unwrap_or(mine));
-        let payload = direct::seal(ctx.crypto, &content, place, &ctx.member.device, &to).unwrap();
-        let class = Class::Text;
-        Envelope {
-            class,
-            ttl: class.ttl(),
-            handle: to.inbox,
-            place: Place::Inbox,
-            payload,
-        }
-        .encode()
+        item(ctx, &content, place, (Class::Text, to)).encode()
     })
 }
 
@@ -453,15 +461,8 @@ fn other_things_wait_for_keys_and_alarms_of_strangers_are_not_shown() {
             let content = Content::Unsealed(Unsealed { class, seq, entry });
             let (mine, inc) = t.me(ctx.dev()).unwrap_or((*t.own_slots.first().unwrap(), 1));
             assert_eq!(inc, 1);
-            let place = (t.id, mine);
-            let payload = direct::seal(ctx.crypto, &content, place, &ctx.member.device, &to).unwrap();
-            ctx.tx.inbox.push(Envelope {
-                class,
-                ttl: class.ttl(),
-                handle: to.inbox,
-                place: Place::Inbox,
-                payload,
-            });
+            let item = item(ctx, &content, (t.id, mine), (class, to));
+            ctx.tx.inbox.push(item);
             EntryRef { slot: mine, seq }
         })
     };
@@ -492,14 +493,8 @@ fn what_an_author_seals_takes_the_place_of_what_it_told() {
         let entry = alert_bytes(t, ctx);
         let class = Class::Alarm;
         let content = Content::Unsealed(Unsealed { class, seq, entry });
-        let payload = direct::seal(ctx.crypto, &content, (t.id, mine), &ctx.member.device, &to).unwrap();
-        ctx.tx.inbox.push(Envelope {
-            class,
-            ttl: class.ttl(),
-            handle: to.inbox,
-            place: Place::Inbox,
-            payload,
-        });
+        let item = item(ctx, &content, (t.id, mine), (class, to));
+        ctx.tx.inbox.push(item);
         EntryRef { slot: mine, seq }
     });
     table.pass(1_000);

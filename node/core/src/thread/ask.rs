@@ -74,7 +74,7 @@ impl Thread {
         let turned = all[from..].iter().chain(&all[..from]);
         let mut ids: Vec<_> = turned.copied().take(limits::IDS_PER_QUESTION).collect();
         ids.sort_unstable();
-        let others: Vec<Slot> = self.members_but(ctx);
+        let others = self.others(ctx);
         let next = others.get(self.asked.times as usize % others.len().max(1));
         let next = next.copied().filter(|_| !ids.is_empty());
         let asked: BTreeSet<Slot> = self.asked.apart.iter().copied().chain(next).collect();
@@ -86,18 +86,14 @@ impl Thread {
         }
     }
 
-    fn members_but(&self, ctx: &Ctx<'_>) -> Vec<Slot> {
-        let members = self.membership.members.iter();
-        let others = members.filter(|(dev, _)| **dev != ctx.dev() && !self.is_revoked(ctx, **dev));
-        others.map(|(_, member)| member.slot).collect()
-    }
-
     /// Ids of ops, nodes and key packages that objects here name and that are not here.
     fn lacking(&self) -> BTreeSet<[u8; 16]> {
         let mut lacking: BTreeSet<[u8; 16]> = self.membership.missing.iter().map(|id| id.0).collect();
         let packages = self.membership.missing_key_packages.iter();
         lacking.extend(packages.filter_map(|hash| hash.first_chunk().copied()));
-        let headers = self.commits.values().map(|commit| &commit.header);
+        // of a commit whose roster is known everything is here
+        let unrooted = self.unrooted.iter().filter_map(|node| self.commits.get(node));
+        let headers = unrooted.map(|commit| &commit.header);
         for header in headers.chain(self.unbuilt.values()) {
             let named = header.adds.iter().chain(&header.removes);
             let is_here = |id: &OpId| self.ops.as_ref().is_none_or(|ops| ops.get(*id).is_some());
@@ -132,14 +128,11 @@ impl Thread {
         let is_apart = |slot: &Slot| {
             let node = self.heads.get(slot).map(|info| info.head.node);
             node.is_some_and(|node| {
-                !path.contains(&node) && self.rosters.contains_key(&node) && !self.leads_to(self.head, node)
+                let leads_there = || self.climb(node).any(|at| at == self.head);
+                !path.contains(&node) && self.rosters.contains_key(&node) && !leads_there()
             })
         };
-        self.members_but(ctx).into_iter().filter(is_apart).collect()
-    }
-
-    fn leads_to(&self, from: NodeId, node: NodeId) -> bool {
-        self.climb(node).any(|at| at == from)
+        self.others(ctx).into_iter().filter(is_apart).collect()
     }
 
     /// Answers a member with what is here of what it asks for.

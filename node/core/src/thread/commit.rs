@@ -80,7 +80,8 @@ impl Thread {
         let mut ready: Vec<NodeId> = self.unrooted.iter().copied().collect();
         let mut moved = false;
         while let Some(node) = ready.pop() {
-            let Some(roster) = self.roster_of(node) else {
+            let header = self.commits.get(&node).map(|commit| &commit.header);
+            let Some(roster) = header.and_then(|header| self.roster_by(header)) else {
                 continue;
             };
             moved = true;
@@ -97,8 +98,8 @@ impl Thread {
         moved
     }
 
-    fn roster_of(&self, node: NodeId) -> Option<Roster> {
-        let header = &self.commits.get(&node)?.header;
+    /// Roster of the node that a commit makes; `None` also while that of its parent is not known.
+    pub(super) fn roster_by(&self, header: &Commit) -> Option<Roster> {
         self.roster_after(self.rosters.get(&header.parent)?, header)
     }
 
@@ -125,12 +126,6 @@ impl Thread {
         let named = self.named_on(header.parent);
         let again = header.removes.iter().any(|id| named.contains(id));
         (!again).then_some(roster)
-    }
-
-    /// Whether all that a commit names is here.
-    pub(super) fn has_roster(&self, header: &Commit) -> bool {
-        let parent = self.rosters.get(&header.parent);
-        parent.is_some_and(|parent| self.roster_after(parent, header).is_some())
     }
 
     /// Whether the life that a slot belongs to stands in a roster.

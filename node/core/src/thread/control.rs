@@ -438,7 +438,7 @@ impl Thread {
         }
         let unrooted = self.unrooted.iter().filter_map(|node| self.commits.get(node));
         unrooted.filter(|other| by_author(&&other.header)).count() >= limits::UNROOTED_PER_SLOT
-            && !self.has_roster(commit)
+            && self.roster_by(commit).is_none()
     }
 
     /// The MLS bytes of a commit; `None` while a key package that it adds is missing.

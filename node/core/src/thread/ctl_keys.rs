@@ -15,11 +15,12 @@ use crate::envelope::Class;
 use crate::group::control::Commit;
 use crate::group::direct::Content;
 use crate::group::keys::ControlKey;
-use crate::id::{Dev, Handle, NodeId, OpId, Slot};
+use crate::id::{Dev, Handle, NodeId, OpId};
 use crate::limits;
 use crate::machine::command::{CommandError, EntryRef};
 use crate::machine::ctx::Ctx;
 use crate::time::Instant;
+use std::collections::BTreeMap;
 
 /// Before a member is told keys that its head does not list; doubled for each place in the order of turns, up
 /// to this many times.
@@ -97,14 +98,9 @@ impl Thread {
     fn tell_each(&mut self, ctx: &mut Ctx<'_>, made_by: OpId) {
         let mut keys = self.all_keys().keys;
         keys.retain(|key| key.made_by == made_by);
-        let me = ctx.dev();
-        let others = self.membership.members.iter().filter(|(dev, _)| **dev != me);
-        let others: Vec<(Dev, Slot)> = others.map(|(dev, member)| (*dev, member.slot)).collect();
-        for (dev, slot) in others {
-            if !self.is_revoked(ctx, dev) {
-                let keys = CtlKeys { keys: keys.clone() };
-                self.seal_for_one(ctx, slot, Class::Text, &Content::Keys(keys));
-            }
+        let keys = Content::Keys(CtlKeys { keys });
+        for slot in self.others(ctx) {
+            self.seal_for_one(ctx, slot, Class::Text, &keys);
         }
     }
 
@@ -148,45 +144,39 @@ impl Thread {
         if self.me(ctx.dev()).is_none() || self.is_stale(ctx.dev()) {
             return None;
         }
-        let me = ctx.dev();
-        let members = self.membership.members.iter().filter(|(dev, _)| **dev != me);
-        let members: Vec<(Dev, Slot)> = members.map(|(dev, member)| (*dev, member.slot)).collect();
-        let mut next = None;
-        for (dev, slot) in members {
-            let keys = self.unlisted_keys(slot);
-            if keys.is_empty() || self.is_revoked(ctx, dev) {
-                self.keys_handed.remove(&slot);
+        let mut all = self.all_keys().keys;
+        all.retain(|key| self.may_tell(key.made_by));
+        let mut handed = BTreeMap::new();
+        for slot in self.others(ctx) {
+            // before its first head it has what its Welcome told
+            let Some(listed) = self.heads.get(&slot).map(|info| &info.head.kids) else {
+                continue;
+            };
+            let unlisted = all.iter().filter(|key| !listed.contains(&key.kid));
+            let keys: Vec<CtlKey> = unlisted.cloned().collect();
+            let n = keys.len();
+            if n == 0 {
                 continue;
             }
-            let n = keys.len();
             let before = self.keys_handed.get(&slot).copied();
-            let KeysHanded { times, mut due, .. } =
-                before.filter(|before| before.n >= n).unwrap_or_else(|| {
-                    let wait = KEYS_MS << self.turn(ctx).min(KEYS_TURNS);
-                    let due = ctx.now.mono.plus_ms(wait);
-                    KeysHanded { n, times: 0, due }
-                });
-            self.keys_handed.insert(slot, KeysHanded { n, times, due });
-            if due <= ctx.now.mono {
-                due = ctx.now.mono.plus_ms(KEYS_AGAIN_MS << times.min(KEYS_DOUBLINGS));
+            let mut to = before.filter(|before| before.n >= n).unwrap_or_else(|| {
+                let wait = KEYS_MS << self.turn(ctx).min(KEYS_TURNS);
+                let due = ctx.now.mono.plus_ms(wait);
+                KeysHanded { n, times: 0, due }
+            });
+            to.n = n;
+            if to.due <= ctx.now.mono {
                 self.seal_for_one(ctx, slot, Class::Text, &Content::Keys(CtlKeys { keys }));
-                let times = times + 1;
-                self.keys_handed.insert(slot, KeysHanded { n, times, due });
+                to.due = ctx
+                    .now
+                    .mono
+                    .plus_ms(KEYS_AGAIN_MS << to.times.min(KEYS_DOUBLINGS));
+                to.times += 1;
             }
-            next = Some(next.map_or(due, |at: Instant| at.min(due)));
+            handed.insert(slot, to);
         }
-        next
-    }
-
-    /// Keys that are held here and that the newest head of a member does not list. None before its first
-    /// head: its Welcome has them.
-    fn unlisted_keys(&self, slot: Slot) -> Vec<CtlKey> {
-        let Some(head) = self.heads.get(&slot).map(|info| &info.head) else {
-            return Vec::new();
-        };
-        let mut keys = self.all_keys().keys;
-        keys.retain(|key| !head.kids.contains(&key.kid) && self.may_tell(key.made_by));
-        keys
+        self.keys_handed = handed;
+        self.keys_handed.values().map(|to| to.due).min()
     }
 
     /// Whether members may be told the key that an op made: the commit is here, and all removals that it

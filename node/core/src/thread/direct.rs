@@ -139,30 +139,24 @@ impl Thread {
         if !is_member {
             return true;
         }
-        let entries = match content {
-            Content::HandedOn(entries) => entries,
-            Content::Keys(keys) => {
-                let maker = maker.dev;
-                return self.keys_told(ctx, maker, keys);
-            }
-            Content::Question(question) => {
-                if !self.is_revoked(ctx, maker.dev) {
-                    self.answer(ctx, claim.slot(), &question);
-                }
-                return true;
-            }
-            Content::Objects(envelopes) => {
-                self.absorb_objects(ctx, &envelopes);
-                return true;
-            }
-            Content::Unsealed(own) => {
-                return self.absorb_alarm(ctx, claim.slot(), &own);
-            }
-        };
+        let (dev, slot) = (maker.dev, claim.slot());
+        match content {
+            Content::HandedOn(entries) => return self.absorb_all_handed(ctx, &entries),
+            Content::Keys(keys) => return self.keys_told(ctx, dev, keys),
+            Content::Unsealed(own) => return self.absorb_alarm(ctx, slot, &own),
+            Content::Question(question) if !self.is_revoked(ctx, dev) => self.answer(ctx, slot, &question),
+            Content::Question(_) => {}
+            Content::Objects(envelopes) => self.absorb_objects(ctx, &envelopes),
+        }
+        true
+    }
+
+    /// `false`: an author or a node is not known yet.
+    fn absorb_all_handed(&mut self, ctx: &mut Ctx<'_>, entries: &[HandedEntry]) -> bool {
         let (mut known, mut new) = (true, false);
         for entry in entries {
             if self.slots.contains_key(&entry.slot) && self.rosters.contains_key(&entry.node) {
-                new |= self.absorb_handed(ctx, &entry);
+                new |= self.absorb_handed(ctx, entry);
             } else {
                 known = false;
             }
@@ -213,9 +207,7 @@ impl Thread {
             Ok(Ok(Body::Alert(alert))) => alert.role,
             _ => 0,
         };
-        let others = self.membership.members.iter();
-        let others = others.filter(|(dev, _)| **dev != ctx.dev() && !self.is_revoked(ctx, **dev));
-        let all: Vec<Slot> = others.map(|(_, member)| member.slot).collect();
+        let all = self.others(ctx);
         let has_role = |slot: &Slot| self.slots.get(slot).is_some_and(|a| a.cert.roles.0 & role != 0);
         let asked: Vec<Slot> = all.iter().copied().filter(has_role).collect();
         if asked.is_empty() { all } else { asked }

@@ -238,10 +238,11 @@ impl Thread {
         }
     }
 
-    /// An entry that was sealed: its author may still change what was not, in another life.
+    /// An entry that was sealed, or that its author told alone: what waits here for an own seal may still
+    /// change, in another life.
     fn sealed(&self, at: EntryRef) -> Option<&EntryMeta> {
-        let told = |m: &&EntryMeta| m.node != NodeId::default() || self.is_only_told(at.slot, m);
-        self.entries.get(&at).filter(told)
+        let entry = self.entries.get(&at);
+        entry.filter(|m| !self.is_unsealed_own(at.slot, m.node))
     }
 
     /// A sealed entry that is known to be its author's.
