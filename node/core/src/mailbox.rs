@@ -148,6 +148,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the code says that for a while no other item of the class has a chance either.
+    pub fn means_no_more(code: u8) -> bool {
+        matches!(code, 3 | 4 | 5 | 11)
+    }
+
     /// What a code means to a person.
     pub fn words(code: u8) -> &'static str {
         match code {

@@ -16,7 +16,7 @@ use crate::store::{Read, ReadError, table};
 use crate::thread::{ItemKey, REWRAP, Thread};
 use crate::wire::Frame;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Chunks planned at once; the rest follows when these are gone.
 const CHUNKS_AT_ONCE: usize = 128;
@@ -158,6 +158,10 @@ impl Machine {
                 groups.entry((class, handle)).or_default().push(owed);
             }
         }
+        for class in Class::ALL {
+            let room = session.allows(class, BURST_ITEMS, now);
+            only_some(&mut groups, class, room, |item| session.times_tried(item));
+        }
         for ((class, handle), mut items) in groups {
             items.sort();
             for part in items.chunks(BURST_ITEMS) {
@@ -192,6 +196,7 @@ impl Machine {
                 place: envelope.place,
                 item: *item,
                 handle,
+                class,
                 at: self.now.mono,
                 named: *named,
             });
@@ -551,6 +556,26 @@ fn owed_to_carrier(thread: &Thread, peer: Key8, session: &Session) -> Vec<(Class
         }
     }
     out
+}
+
+/// Leaves so many items of a class, those that went out least often.
+fn only_some(
+    groups: &mut BTreeMap<(Class, Handle), Vec<Owed>>,
+    class: Class,
+    room: usize,
+    times: impl Fn(&ItemRef) -> u32,
+) {
+    let of_class = || groups.iter().filter(|((of, _), _)| *of == class);
+    if of_class().map(|(_, items)| items.len()).sum::<usize>() <= room {
+        return;
+    }
+    let items = of_class().flat_map(|(_, items)| items);
+    let mut order: Vec<(u32, Owed)> = items.map(|owed| (times(&owed.item), *owed)).collect();
+    order.sort_unstable();
+    let chosen: BTreeSet<ItemRef> = order.iter().take(room).map(|(_, owed)| owed.item).collect();
+    for ((of, _), items) in groups.iter_mut() {
+        items.retain(|owed| *of != class || chosen.contains(&owed.item));
+    }
 }
 
 /// An item that a carrier has not signed for.

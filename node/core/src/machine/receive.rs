@@ -19,6 +19,7 @@ use crate::thread::{Absorbed, REWRAP, RelayHeld, Thread};
 use crate::time::Wall;
 use crate::wire::{Frame, Refused, decode_all};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Receipts for what is not urgent are gathered for this long.
@@ -372,6 +373,8 @@ impl Machine {
             .filter(|h| ids.contains(&h.id))
             .copied()
             .collect();
+        let classes: BTreeSet<Class> = done.iter().map(|h| h.class).collect();
+        classes.into_iter().for_each(|class| session.takes_more(class));
         session.handed.retain(|h| !ids.contains(&h.id));
         session.signed_for.extend(ids.iter().copied());
         let _ = handle;
@@ -403,6 +406,9 @@ impl Machine {
         };
         handed.named = true;
         let handed = *handed;
+        if Refusal::means_no_more(refused.why) {
+            session.takes_no_more(handed.class, self.now.mono);
+        }
         let why = Refusal::words(refused.why);
         self.tx.effects.push(Effect::Event(Event::Refused { by, why }));
         if let ItemRef::Log { thread, .. } = handed.item {

@@ -30,6 +30,9 @@ pub(crate) const SILENCE_MS: u64 = 100_000;
 pub(crate) const HAVE_AFTER_MS: u64 = 300;
 /// After a relay's first answer: by then it has shown all that it holds.
 pub(crate) const COMPARE_AFTER_MS: u64 = 2_500;
+/// Before a carrier that takes no more of a class for now is offered it again; doubles with each refusal.
+const SLOW_MS: u64 = 5_000;
+const SLOW_DOUBLINGS: u32 = 6;
 /// And again this often while the link is up.
 pub(crate) const HAVE_EVERY_MS: u64 = 15_000;
 
@@ -76,6 +79,7 @@ pub(crate) struct Handed {
     pub(crate) place: Place,
     pub(crate) item: ItemRef,
     pub(crate) handle: Handle,
+    pub(crate) class: Class,
     pub(crate) at: Instant,
     /// The next time it goes out whole: its burst went alone, or the peer threw it away.
     pub(crate) named: bool,
@@ -104,6 +108,8 @@ pub(crate) struct Session {
     pub(crate) shared: BTreeMap<ThreadId, SharedThread>,
     pub(crate) boxes: BTreeMap<Handle, OpenedBox>,
     pub(crate) handed: VecDeque<Handed>,
+    /// Classes over the rate or the room that the peer gives to this device.
+    slowed: BTreeMap<Class, Slowed>,
     /// Items that the peer signed for in this session.
     pub(crate) signed_for: BTreeSet<MsgId>,
     /// Handles that the peer opened here, and what it is believed to hold of each.
@@ -129,6 +135,13 @@ pub(crate) struct Session {
     pub(crate) have_due: Option<Instant>,
     /// Number of the last HAVE told here.
     pub(crate) have_number: u32,
+}
+
+/// A class of which the peer takes no more for now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slowed {
+    until: Instant,
+    times: u32,
 }
 
 /// A handle that the peer reads here.
@@ -161,6 +174,7 @@ impl Session {
             shared: BTreeMap::new(),
             boxes: BTreeMap::new(),
             handed: VecDeque::new(),
+            slowed: BTreeMap::new(),
             signed_for: BTreeSet::new(),
             followed: BTreeMap::new(),
             announced: BTreeMap::new(),
@@ -218,6 +232,49 @@ impl Session {
             Some(handed) => self.info.streams && !handed.named,
             None => shown && !self.tries.contains_key(item),
         }
+    }
+
+    /// The peer refused an item of the class, and would refuse others.
+    pub(crate) fn takes_no_more(&mut self, class: Class, now: Instant) {
+        let slowed = self
+            .slowed
+            .entry(class)
+            .or_insert(Slowed { until: now, times: 0 });
+        if slowed.until <= now {
+            slowed.until = now.plus_ms(SLOW_MS << slowed.times.min(SLOW_DOUBLINGS));
+            slowed.times += 1;
+        }
+    }
+
+    /// The peer signed for an item of the class.
+    pub(crate) fn takes_more(&mut self, class: Class) {
+        if let Some(slowed) = self.slowed.get_mut(&class) {
+            slowed.times -= 1;
+            if slowed.times == 0 {
+                self.slowed.remove(&class);
+            }
+        }
+    }
+
+    /// How many items of the class the peer may be offered now: after a refusal by rate none for a while, then
+    /// a burst at a time.
+    pub(crate) fn allows(&self, class: Class, burst: usize, now: Instant) -> usize {
+        let Some(slowed) = self.slowed.get(&class) else {
+            return usize::MAX;
+        };
+        if slowed.until > now {
+            return 0;
+        }
+        let waiting = self
+            .handed
+            .iter()
+            .filter(|h| h.class == class && self.awaits(h, now));
+        burst.saturating_sub(waiting.count())
+    }
+
+    /// How often the item went out without the peer showing it.
+    pub(crate) fn times_tried(&self, item: &ItemRef) -> u32 {
+        self.tries.get(item).map_or(0, |(_, times)| *times)
     }
 
     /// The item went out.

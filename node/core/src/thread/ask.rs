@@ -1,20 +1,27 @@
-//! Asking for control objects that others refer to and that are not here.
+//! Asking for what others have and this device cannot get by sync.
 //!
+//! *Control objects* that others refer to and that are not here.
 //! Sync asks for places, and a place that is taken is asked for no more. An author who signs two objects
 //! for one place, and gives each to another half, would keep the halves apart. But ops name ops by id,
 //! commits name ops, parents and key packages, heads name nodes: who lacks what is named asks a member
 //! for it by a direct seal, and is answered with the envelopes. Nobody refers to heads; so who sees a
 //! member stay on another branch asks it for all heads that it goes by.
 //!
+//! *Entries* whose envelopes came and do not open, since their message keys are gone: what overtook them
+//! moved the ratchet on too far, or the store lost them. Only this device knows that; who merely has not
+//! got an entry yet gets it by sync. It is answered with the entries, by a direct seal.
+//!
 //! What is named may not exist: each question waits twice as long as the one before and goes to the next
 //! member.
 
 use super::Thread;
+use super::rewrap::Owed;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::control::{Object, Verified, key_package_hash};
 use crate::group::direct::{self, Content, Question};
-use crate::id::{NodeId, OpId, Slot};
+use crate::id::{NodeId, OpId, Seq, Slot};
 use crate::limits;
+use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
 use crate::ranges::Log;
 use crate::store::table;
@@ -33,6 +40,9 @@ const ANSWER_MS: u64 = 5_000;
 pub(crate) struct Asked {
     lacking: BTreeSet<[u8; 16]>,
     apart: BTreeSet<Slot>,
+    lost: BTreeSet<EntryRef>,
+    /// How many entries were lost, and not known to be, when that was looked at last.
+    lost_before: usize,
     times: u32,
     due: Option<Instant>,
     answered: BTreeMap<Slot, Instant>,
@@ -43,13 +53,18 @@ impl Thread {
     pub(super) fn ask(&mut self, ctx: &mut Ctx<'_>) -> Option<Instant> {
         let may = self.me(ctx.dev()).is_some() && !self.is_stale(ctx.dev());
         let (lacking, apart) = (self.lacking(), self.apart(ctx));
-        let nothing = lacking.is_empty() && apart.is_empty();
+        self.asked
+            .lost
+            .retain(|at| !self.open.contains(at.slot, Log::Content, at.seq));
+        let nothing = lacking.is_empty() && apart.is_empty() && self.asked.lost.is_empty();
         if !may || nothing {
-            (self.asked.due, self.asked.times) = (None, 0);
+            (self.asked.due, self.asked.times, self.asked.lost_before) = (None, 0, 0);
             return None;
         }
-        if !lacking.is_subset(&self.asked.lacking) || !apart.is_subset(&self.asked.apart) {
-            // something new: soon, but no later than what is due
+        let moved = self.asked.lost.len() != self.asked.lost_before;
+        self.asked.lost_before = self.asked.lost.len();
+        if moved || !lacking.is_subset(&self.asked.lacking) || !apart.is_subset(&self.asked.apart) {
+            // something new, or an answer came: soon, but no later than what is due
             let soon = ctx.now.mono.plus_ms(ASK_MS);
             self.asked.due = self.asked.due.map(|due| due.min(soon));
             self.asked.times = self.asked.times.min(1);
@@ -77,13 +92,54 @@ impl Thread {
         let others = self.others(ctx);
         let next = others.get(self.asked.times as usize % others.len().max(1));
         let next = next.copied().filter(|_| !ids.is_empty());
-        let asked: BTreeSet<Slot> = self.asked.apart.iter().copied().chain(next).collect();
+        let lost = self.lost_at(&others);
+        let from = lost.as_ref().map(|(slot, _)| *slot);
+        let asked: BTreeSet<Slot> = self.asked.apart.iter().copied().chain(next).chain(from).collect();
         for slot in asked {
             let heads = self.asked.apart.contains(&slot);
-            let ids = ids.clone();
-            let question = Content::Question(Question { heads, ids });
-            self.seal_for_one(ctx, slot, Class::Text, &question);
+            let entries = lost.clone().filter(|(from, _)| *from == slot);
+            let question = Question {
+                heads,
+                ids: ids.clone(),
+                entries: entries.map_or(vec![], |(_, entries)| entries),
+            };
+            self.seal_for_one(ctx, slot, Class::Text, &Content::Question(question));
         }
+    }
+
+    /// The envelope of an entry came, and its message key is gone. Counts if its author signed for the entry.
+    pub(super) fn lost_key(&mut self, ctx: &Ctx<'_>, at: EntryRef) {
+        let is_signed = self
+            .heads
+            .get(&at.slot)
+            .is_some_and(|info| info.head.seq >= at.seq);
+        let is_here = self.entries.contains_key(&at) || self.is_own(at.slot);
+        if is_signed && !is_here && self.asked.lost.len() < limits::LOST_ENTRIES && self.asked.lost.insert(at)
+        {
+            let now = ctx.now.mono;
+            self.rewrap_due = Some(self.rewrap_due.map_or(now, |due| due.min(now)));
+        }
+    }
+
+    /// Whom to ask for entries whose keys are gone, and for which: a member that says it can open them, another
+    /// one each time.
+    fn lost_at(&self, others: &[Slot]) -> Option<(Slot, Vec<(Slot, Seq)>)> {
+        let turn = self.asked.times as usize;
+        let lost: Vec<EntryRef> = self.asked.lost.iter().copied().collect();
+        let first = *lost.get(turn * limits::ENTRIES_PER_DIRECT % lost.len().max(1))?;
+        let opens = |slot: &Slot, at: &EntryRef| {
+            let head = self.heads.get(slot).map(|info| &info.head);
+            *slot == at.slot || head.is_some_and(|h| h.open.contains(at.slot, Log::Content, at.seq))
+        };
+        let holders: Vec<Slot> = others
+            .iter()
+            .copied()
+            .filter(|slot| opens(slot, &first))
+            .collect();
+        let holder = *holders.get(turn % holders.len().max(1))?;
+        let there = lost.iter().filter(|at| **at >= first && opens(&holder, at));
+        let there = there.take(limits::ENTRIES_PER_DIRECT).map(|at| (at.slot, at.seq));
+        Some((holder, there.collect()))
     }
 
     /// Ids of ops, nodes and key packages that objects here name and that are not here.
@@ -142,6 +198,13 @@ impl Thread {
         if is_soon || self.is_stale(ctx.dev()) {
             return;
         }
+        let entries = self.owed_to_asker(slot, &question.entries);
+        if !entries.is_empty() {
+            self.asked.answered.insert(slot, ctx.now.mono);
+            if let Err(error) = self.hand_to_one(ctx, slot, entries) {
+                tracing::debug!(%error, "entries asked for");
+            }
+        }
         let of_node = |id: &[u8; 16]| {
             self.commits
                 .get(&NodeId(*id))
@@ -169,6 +232,25 @@ impl Thread {
             self.asked.answered.insert(slot, ctx.now.mono);
             self.seal_for_one(ctx, slot, Class::Text, &Content::Objects(envelopes));
         }
+    }
+
+    /// Of entries that a member asks for those that it was meant to read.
+    fn owed_to_asker(&self, slot: Slot, entries: &[(Slot, Seq)]) -> Vec<Owed> {
+        let Some(dev) = self.slots.get(&slot).map(|author| author.dev) else {
+            return vec![];
+        };
+        let head = self.heads.get(&slot).map_or(0, |info| info.head.counter);
+        let named = entries.iter().map(|(slot, seq)| EntryRef {
+            slot: *slot,
+            seq: *seq,
+        });
+        let mut owed: Vec<Owed> = named
+            .filter_map(|at| Some((at, self.entries.get(&at)?)))
+            .filter(|(_, meta)| meta.verified && self.could_open(dev, meta.node))
+            .map(|(at, meta)| (meta.class, at, slot, head))
+            .collect();
+        owed.sort();
+        owed
     }
 
     /// Rows of second heads, then of the newest.

@@ -15,7 +15,7 @@ use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{Entry, Kind, chain_next, entry_hash};
 use crate::envelope::{Class, Envelope};
 use crate::group::mls::{OpenError, Opened, SealPlace};
-use crate::id::{MsgId, NodeId, Seq, Slot};
+use crate::id::{Dev, MsgId, NodeId, Seq, Slot};
 use crate::limits;
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
@@ -138,6 +138,9 @@ impl Thread {
         if candidates.is_empty() {
             if self.knows_node(tag) {
                 // before this device joined, or after it was removed: a rewrap may come
+                if self.is_mine_to_read(ctx.dev(), tag) {
+                    self.lost_key(ctx, EntryRef { slot, seq });
+                }
                 return Absorbed::Useless;
             }
             self.parked.park(
@@ -164,8 +167,10 @@ impl Thread {
                     state.save(self.id, node, &mut ctx.tx.batch);
                     return self.take_opened(ctx, envelope, &place, opened, bytes);
                 }
-                Err(OpenError::OwnMessage | OpenError::Gone | OpenError::Ahead) => {
-                    verdict = Absorbed::Useless
+                Err(OpenError::OwnMessage) => verdict = Absorbed::Useless,
+                Err(OpenError::Gone | OpenError::Ahead) => {
+                    self.lost_key(ctx, EntryRef { slot, seq });
+                    verdict = Absorbed::Useless;
                 }
                 Err(_) => {}
             }
@@ -176,6 +181,15 @@ impl Thread {
     /// A commit with this node tag is known, though its keys are not here.
     fn knows_node(&self, tag: &[u8]) -> bool {
         self.commits.keys().chain([&self.root]).any(|n| n.0[..4] == *tag)
+    }
+
+    /// What is sealed on the node with this tag is meant for this life of the device too.
+    fn is_mine_to_read(&self, dev: Dev, tag: &[u8]) -> bool {
+        let of_tag = self.rosters.iter().filter(|(node, _)| node.0[..4] == *tag);
+        let mine = self.me(dev).map(|(_, inc)| inc);
+        of_tag
+            .into_iter()
+            .any(|(_, roster)| roster.get(&dev).copied() == mine && mine.is_some())
     }
 
     fn take_opened(

@@ -6,11 +6,14 @@
 //! member is entitled to it; that holds for all with the policy *all*, and for entries that were
 //! sealed for everybody. Others go by [`direct`](super::direct) seal to the member alone, and so do control
 //! keys to a member that stands on an older node. Holders take turns, so that mostly one of them acts.
+//!
+//! What this very life of a member could open when it was sealed is not sealed again unasked: the member
+//! has not got it yet, or asks for it ([`ask`](super::ask)).
 
 use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};
 use crate::codec::Writer;
-use crate::envelope::Class;
+use crate::envelope::{Class, Envelope};
 use crate::group::control::History;
 use crate::id::{Dev, NodeId, Slot};
 use crate::limits;
@@ -25,8 +28,6 @@ use std::collections::BTreeMap;
 const PATIENCE_MS: u64 = 3_000;
 /// Before the same entry is handed to the same member again; doubles each time.
 const AGAIN_MS: u64 = 60_000;
-/// A member that could open the node and still lacks the entry has lost the message key.
-const LOST_KEY_MS: u64 = 120_000;
 /// Entries sealed again in one round.
 const BATCH: usize = 64;
 
@@ -94,12 +95,7 @@ impl Thread {
             mut later,
         } = self.owed(ctx);
         later |= for_all.len() > BATCH;
-        for owed in for_all.iter().take(BATCH) {
-            self.mark_handed(ctx, *owed);
-        }
-        let mut places: Vec<EntryRef> = for_all.into_iter().map(|(_, at, ..)| at).collect();
-        places.dedup();
-        places.truncate(BATCH);
+        let places = self.places_for_all(ctx, for_all);
         for at in &places {
             self.rewrap_one(ctx, *at)?;
         }
@@ -117,6 +113,24 @@ impl Thread {
             node.save(self.id, head, &mut ctx.tx.batch);
         }
         Ok(())
+    }
+
+    /// Marks a batch of entries as handed on. Returns those to seal: not those that somebody sealed on the newest
+    /// node already, unless a member could do nothing with that.
+    fn places_for_all(&mut self, ctx: &Ctx<'_>, for_all: Vec<Owed>) -> Vec<EntryRef> {
+        let mut places: BTreeMap<EntryRef, bool> = BTreeMap::new();
+        for owed in for_all.into_iter().take(BATCH) {
+            self.mark_handed(ctx, owed);
+            let again = self.handed.get(&(owed.2, owed.1)).is_some_and(|h| h.times > 1);
+            *places.entry(owed.1).or_default() |= again;
+        }
+        let is_sealed = |at: &EntryRef| {
+            let row = ctx.get(&table::rewrap(self.id, at.slot, at.seq)).ok().flatten();
+            let there = row.and_then(|bytes| Envelope::decode(&bytes).ok());
+            there.is_some_and(|there| there.payload.starts_with(&self.head.0[..4]))
+        };
+        let due = places.into_iter().filter(|(at, again)| *again || !is_sealed(at));
+        due.map(|(at, _)| at).collect()
     }
 
     /// Entries that some member lacks, in the order of transmission.
@@ -164,8 +178,8 @@ impl Thread {
         self.handed.insert((slot, at), HandedOn { last, times, head });
     }
 
-    /// When this device should hand the entry to the member; `None` if it is not entitled, or what was handed
-    /// to it alone has not been taken.
+    /// When this device should hand the entry to the member; `None` if it is not entitled, if it can get it by
+    /// itself, or what was handed to it alone has not been taken.
     fn handed_when(
         &self,
         ctx: &Ctx<'_>,
@@ -182,12 +196,9 @@ impl Thread {
         if !(all || could || ctx.flaws.history_handed_to_joiners) {
             return None;
         }
-        let age_ms = ctx.now.wall.0.saturating_sub(meta.stored_ms);
-        let first_ms = if could && may_still {
-            LOST_KEY_MS.saturating_sub(age_ms)
-        } else {
-            0
-        };
+        if could && may_still {
+            return None;
+        }
         Some(match self.handed.get(&(slot, at)) {
             Some(before)
                 if before.head >= head && !self.is_for_all(meta.node) && self.is_unread(ctx, slot) =>
@@ -201,7 +212,7 @@ impl Thread {
                     .last
                     .plus_ms(AGAIN_MS << (before.times - 1 + patience).min(6))
             }
-            None => ctx.now.mono.plus_ms(first_ms),
+            None => ctx.now.mono,
         })
     }
 

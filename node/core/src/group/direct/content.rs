@@ -5,7 +5,8 @@
 //! 2 handed on     n <= 64, n x (class 1 | flags 1 (1 disputed) | slot 4 | seq varint | node 16
 //!                 | len, rewrap), sorted by (slot, seq), at least one
 //! 3 unsealed      class 1 | seq varint | entry
-//! 4 question      heads 1 (0, 1) | n <= 64, n x id 16, ascending; heads or an id at least
+//! 4 question      flags 1 (1 heads, 2 entries) | n <= 64, n x id 16, ascending
+//!                 | n <= 64, n x (slot 4 | seq varint), ascending, if flag 2; heads, an id or an entry at least
 //! 5 objects       n <= 64, n x (len, envelope), at least one
 //! ```
 //!
@@ -28,6 +29,8 @@ const UNSEALED: u8 = 3;
 const QUESTION: u8 = 4;
 const OBJECTS: u8 = 5;
 const DISPUTED: u8 = 1;
+const ASKS_HEADS: u8 = 1;
+const ASKS_ENTRIES: u8 = 2;
 /// `kind | v`, and a count.
 const HEAD_BYTES: usize = 2 + 5;
 /// A control key: `kid | ck | op id`.
@@ -62,19 +65,21 @@ pub enum Content {
     HandedOn(Vec<HandedEntry>),
     /// An own entry for which the author holds no clean node.
     Unsealed(Unsealed),
-    /// Control objects that the author lacks.
+    /// Control objects and entries that the author lacks.
     Question(Question),
     /// Control objects in their envelopes; 1 to [`limits::IDS_PER_QUESTION`].
     Objects(Vec<Bytes>),
 }
 
 /// What somebody lacks and knows by reference only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
     /// The newest heads of all.
     pub heads: bool,
     /// Ids of control objects or nodes, or the first 16 bytes of the hash of a key package; ascending.
     pub ids: Vec<[u8; 16]>,
+    /// Entries whose envelopes came and did not open, since their message keys are gone; ascending.
+    pub entries: Vec<(Slot, Seq)>,
 }
 
 /// An entry handed on.
@@ -129,11 +134,8 @@ impl Content {
                 w.u8(own.class as u8).varint(own.seq).put(&own.entry);
             }
             Content::Question(question) => {
-                w.u8(QUESTION).u8(VERSION).u8(question.heads.into());
-                w.count(question.ids.len());
-                question.ids.iter().for_each(|id| {
-                    w.put(id);
-                });
+                w.u8(QUESTION).u8(VERSION);
+                question.write(&mut w);
             }
             Content::Objects(envelopes) => {
                 w.u8(OBJECTS).u8(VERSION).count(envelopes.len());
@@ -181,7 +183,7 @@ impl Content {
                 Content::Keys(keys) => keys.keys.len() * KEY_BYTES,
                 Content::HandedOn(entries) => entries.iter().map(HandedEntry::room).sum(),
                 Content::Unsealed(own) => UNSEALED_BYTES + own.entry.len(),
-                Content::Question(question) => 1 + 16 * question.ids.len(),
+                Content::Question(question) => 6 + 16 * question.ids.len() + 9 * question.entries.len(),
                 Content::Objects(envelopes) => envelopes.iter().map(object_room).sum(),
             }
     }
@@ -247,21 +249,45 @@ impl Unsealed {
 }
 
 impl Question {
+    fn write(&self, w: &mut Writer) {
+        let asks_entries = !self.entries.is_empty();
+        w.u8(u8::from(self.heads) * ASKS_HEADS | u8::from(asks_entries) * ASKS_ENTRIES);
+        w.count(self.ids.len());
+        self.ids.iter().for_each(|id| {
+            w.put(id);
+        });
+        if asks_entries {
+            w.count(self.entries.len());
+            self.entries.iter().for_each(|(slot, seq)| {
+                w.put(&slot.0).varint(*seq);
+            });
+        }
+    }
+
     fn read(r: &mut Reader<'_>) -> Result<Question, Malformed> {
-        let heads = match r.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(Malformed("flag is neither 0 nor 1")),
-        };
+        let flags = r.u8()?;
+        if flags & !(ASKS_HEADS | ASKS_ENTRIES) != 0 {
+            return Err(Malformed("unknown flag of a question"));
+        }
         let n = r.count(limits::IDS_PER_QUESTION)?;
         let ids = (0..n).map(|_| r.array()).collect::<Result<Vec<_>, _>>()?;
         if !ids.is_sorted_by(|a, b| a < b) {
             return Err(Malformed("ids of a question are not sorted"));
         }
-        if !heads && ids.is_empty() {
+        let mut entries = Vec::new();
+        if flags & ASKS_ENTRIES != 0 {
+            for _ in 0..r.count(limits::ENTRIES_PER_DIRECT)? {
+                entries.push((Slot(r.array()?), read_seq(r)?));
+            }
+            if entries.is_empty() || !entries.is_sorted_by(|a, b| a < b) {
+                return Err(Malformed("entries of a question are none or not sorted"));
+            }
+        }
+        let heads = flags & ASKS_HEADS != 0;
+        if !heads && ids.is_empty() && entries.is_empty() {
             return Err(Malformed("nothing is asked"));
         }
-        Ok(Question { heads, ids })
+        Ok(Question { heads, ids, entries })
     }
 }
 

@@ -100,7 +100,41 @@ fn unsealed(body: usize) -> Content {
 
 fn question(heads: bool, ids: &[u8]) -> Content {
     let ids = ids.iter().map(|n| [*n; 16]).collect();
-    Content::Question(Question { heads, ids })
+    let entries = vec![];
+    Content::Question(Question { heads, ids, entries })
+}
+
+fn asks_for(entries: &[(u8, u32)]) -> Content {
+    let entries = entries
+        .iter()
+        .map(|(slot, seq)| (Slot([*slot; 4]), *seq))
+        .collect();
+    Content::Question(Question {
+        entries,
+        ..Question::default()
+    })
+}
+
+#[test]
+fn a_question_names_entries_in_order() {
+    let asked = asks_for(&[(1, 2), (1, 300), (2, 1)]);
+    let bytes = asked.encode().unwrap();
+    assert_eq!(bytes.len(), 2 + 1 + 1 + 1 + 3 * 4 + 1 + 2 + 1);
+    assert_eq!(Content::decode(&bytes), Ok(asked));
+    let many: Vec<(u8, u32)> = (1..=limits::ENTRIES_PER_DIRECT as u32 + 1)
+        .map(|n| (1, n))
+        .collect();
+    for wrong in [
+        asks_for(&[(2, 1), (1, 1)]),
+        asks_for(&[(1, 1), (1, 1)]),
+        asks_for(&[(1, 0)]),
+        asks_for(&many),
+    ] {
+        assert!(wrong.encode().is_err());
+    }
+    // a list of none
+    assert!(Content::decode(&[4, 1, 2, 0, 0]).is_err());
+    assert!(Content::decode(&[4, 1, 4, 0, 0]).is_err());
 }
 
 #[test]
