@@ -160,6 +160,8 @@ pub const COVER_BYTES: usize = 4096;
 pub const DIRECT_BYTES: usize = ENVELOPE_BYTES - 256;
 /// Alarms of one device that are told directly and not sealed yet.
 pub const DIRECT_ALARMS: usize = 16;
+/// Times that a device asks for a new leaf in a thread, from one start to the next.
+pub const LEAVES_ASKED: u32 = 64;
 /// Entries whose message keys are gone and that are asked for at a time, per thread.
 pub const LOST_ENTRIES: usize = 1024;
 /// Most ids that one question names, and objects that one answer holds.

@@ -291,7 +291,8 @@ impl Machine {
         let threads = self.threads.values().flat_map(|t| {
             let head = t.head_due.map(|at| (at, Why::Head));
             let rewrap = t.rewrap_due.map(|at| (at, Why::Rewrap));
-            let commit = t.commit_due.map(|at| (at, Why::Commit));
+            let commit = t.commit_due.into_iter().chain(t.rejoin_due).min();
+            let commit = commit.map(|at| (at, Why::Commit));
             let late = t.tracker_deadline().map(|at| (at, Why::NotConfirmed));
             [head, rewrap, commit, late].into_iter().flatten()
         });
@@ -340,6 +341,7 @@ impl Machine {
                 Ok::<(), ReadError>(())
             })
             .unwrap_or(Ok(()))?;
+            self.rejoin(store, id);
         }
         let kept = self.mailbox_now();
         if self.mailbox.next_expiry().is_some_and(|at| at <= kept.mono) {
@@ -479,6 +481,8 @@ mod tests_hostile;
 mod tests_keys;
 #[cfg(test)]
 mod tests_order;
+#[cfg(test)]
+mod tests_rejoin;
 #[cfg(test)]
 mod tests_restored;
 #[cfg(test)]

@@ -3,11 +3,9 @@
 //! Everything in memory is rebuilt from rows by [`Thread::load`]; every change goes into the batch
 //! of the input that caused it. Control objects (ops, commits, heads) are absorbed in [`control`],
 //! entries in [`content`], both written in [`author`]; [`commit`] follows and makes epoch nodes,
-//! [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of them alone, [`track`]
-//! keeps the delivery states.
-//!
-//! In this version one device commits, the founder; the others send it ops. Two commits on one
-//! parent are evidence of a fault: both branches stay readable and nothing more is sealed.
+//! [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of them alone, [`ask`] gets
+//! what is lacking, [`rejoin`] a leaf on a node whose keys are lacking, [`track`] keeps the delivery states.
+//! Of several commits on one parent [`fork`] chooses one.
 //!
 //! Not here: links, frames, other people's items (`machine`, `mailbox`).
 
@@ -25,6 +23,7 @@ mod insider;
 mod load;
 mod parked;
 mod proof;
+mod rejoin;
 pub(crate) mod rewrap;
 mod track;
 mod waiting;
@@ -40,7 +39,7 @@ use crate::envelope::Class;
 use crate::group::control::{Commit, Genesis, Head};
 use crate::group::keys::{ControlKey, KeyRing};
 use crate::group::membership::{Membership, Ops};
-use crate::group::mls::NodeState;
+use crate::group::mls::{NodeState, Suite};
 use crate::id::{Dev, Handle, Incarnation, Key8, MsgId, NodeId, Object8, OpId, Seq, Slot, ThreadId};
 use crate::machine::command::EntryRef;
 use crate::machine::ctx::Ctx;
@@ -102,6 +101,14 @@ pub(crate) struct Object {
 /// Devices that can open what is sealed on a node, with the life of each.
 pub(crate) type Roster = BTreeMap<Dev, Incarnation>;
 
+/// A key package that a member published, its own or of a device that it added.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    pub(crate) bytes: Bytes,
+    pub(crate) cert: DeviceCert,
+    pub(crate) suite: Suite,
+}
+
 /// A commit as its signed header tells it.
 #[derive(Clone, Debug)]
 pub(crate) struct CommitInfo {
@@ -156,7 +163,7 @@ pub(crate) struct Thread {
     pub(crate) memberships: u64,
     /// What the last walk went by.
     pub(crate) walked: Option<fork::Grounds>,
-    pub(crate) packages: BTreeMap<[u8; 32], (Bytes, DeviceCert)>,
+    pub(crate) packages: BTreeMap<[u8; 32], Package>,
     pub(crate) slots: BTreeMap<Slot, Author>,
     pub(crate) commits: BTreeMap<NodeId, CommitInfo>,
     pub(crate) children: BTreeMap<NodeId, BTreeSet<NodeId>>,
@@ -218,6 +225,13 @@ pub(crate) struct Thread {
     pub(crate) rewrap_due: Option<Instant>,
     /// When this device commits what others have said.
     pub(crate) commit_due: Option<Instant>,
+    /// When this device asks for a new leaf.
+    pub(crate) rejoin_due: Option<Instant>,
+    /// Since when it cannot use the newest node.
+    pub(crate) stuck: Option<rejoin::Stuck>,
+    /// How often it asked for a leaf since it was opened, and when it may again.
+    pub(crate) leaves_asked: u32,
+    pub(crate) asked_again: Option<Instant>,
     /// Entries with control keys whose commit was not here yet.
     pub(crate) keys_waiting: BTreeSet<EntryRef>,
     /// How many commits were here when they were last looked at.
@@ -293,6 +307,10 @@ impl Thread {
             head_due: None,
             rewrap_due: None,
             commit_due: None,
+            rejoin_due: None,
+            stuck: None,
+            leaves_asked: 0,
+            asked_again: None,
             keys_waiting: BTreeSet::new(),
             keys_looked: 0,
             head_missed: false,

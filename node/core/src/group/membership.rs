@@ -1,7 +1,7 @@
 //! Who is a member: a pure function of the set of ops (PROTOCOL section 3, M). Equal sets of ops and
 //! key packages give equal results, in whatever order they came.
 //!
-//! * An op is **judged** once every op that it names is judged; an Add also needs its key package. Until
+//! * An op is **judged** once every op that it names is judged; an Add or Rejoin also needs its key package. Until
 //!   then it is *parked*. Causal past is transitive.
 //! * A judged op **counts** iff its author's op before it is in its past, its author was a member in
 //!   its causal past, the role table allows it and its incarnation fits; else it is *void* for ever.
@@ -12,7 +12,8 @@
 //! * Two ops at one counter of one slot are both judged, each for itself like ops of two authors, and in the
 //!   past only of those that name it; [`Membership::equivocal`] names them. (Ops of an earlier version
 //!   name numbers: they see all ops at a number that is judged before them.)
-//! * Rejoin, Bad and Erase count or not like the others and have no effect here.
+//! * A Rejoin names a key package of its author; it and a Refound are listed, and change no membership. Bad and
+//!   Erase count or not like the others and have no effect here.
 //!
 //! Not here: trust in certificates (the caller's `keys`), custody after a handover, the end of a
 //! break-glass membership, who is on which MLS node.
@@ -60,6 +61,17 @@ pub struct Life {
     pub add: OpId,
 }
 
+/// What a life of a device asked for last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejoin {
+    /// Number of the op.
+    pub counter: u32,
+    /// The op.
+    pub op: OpId,
+    /// The key package; `None` if it took the request back.
+    pub kp: Option<[u8; 32]>,
+}
+
 /// The result of [`Ops::membership`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
@@ -69,6 +81,10 @@ pub struct Membership {
     pub valid_removes: BTreeMap<OpId, (Dev, Incarnation)>,
     /// All that ever were members.
     pub ever: BTreeMap<(Dev, Incarnation), Life>,
+    /// Each life's newest Rejoin.
+    pub rejoins: BTreeMap<(Dev, Incarnation), Rejoin>,
+    /// Each life's newest Refound, with its suite.
+    pub refounds: BTreeMap<(Dev, Incarnation), (u32, OpId, u16)>,
     /// Ops that count.
     pub counts: BTreeSet<OpId>,
     /// Ops that do not count, for ever.
@@ -260,8 +276,8 @@ impl Ops {
 
     fn key_package(held: &Held) -> Option<&[u8; 32]> {
         match &held.op.act {
-            Act::Add { kp, .. } => kp.as_ref(),
-            Act::Remove { .. } | Act::Erase { .. } | Act::Bad { .. } | Act::Rejoin { .. } => None,
+            Act::Add { kp, .. } | Act::Rejoin { kp } => kp.as_ref(),
+            Act::Remove { .. } | Act::Erase { .. } | Act::Bad { .. } | Act::Refound { .. } => None,
         }
     }
 }

@@ -199,6 +199,13 @@ pub enum Command {
         /// Whom.
         dev: Dev,
     },
+    /// Ask all members to go on with a group of another suite, once each of them has answered.
+    Refound {
+        /// Where.
+        thread: ThreadId,
+        /// Which suite; `None` takes the request back.
+        suite: Option<Suite>,
+    },
     /// Say something.
     Send {
         /// Where.

@@ -73,6 +73,7 @@ impl Machine {
             }
             Command::Add { thread, dev, role } => self.add(store, thread, dev, role)?,
             Command::Remove { thread, dev } => self.remove(store, thread, dev)?,
+            Command::Refound { thread, suite } => self.refound(store, thread, suite)?,
             Command::Send { thread, class, what } => {
                 made.thread = Some(thread);
                 made.entry = Some(self.send(store, thread, class, what)?);
@@ -117,6 +118,49 @@ impl Machine {
         Ok(())
     }
 
+    /// Publishes a key package if the thread wants one of this device.
+    pub(super) fn rejoin(&mut self, store: &dyn Read, id: ThreadId) {
+        let wanted = with_thread!(self, store, id, |thread, ctx| thread.package_wanted(ctx));
+        let (Some(suite), Some(member)) = (wanted.flatten(), &self.id.member) else {
+            return;
+        };
+        let made = self
+            .packages
+            .make(&self.crypto, suite, &member.device, &member.cert);
+        let Ok(package) = made else { return };
+        self.packages.save(&mut self.tx.batch);
+        with_thread!(self, store, id, |thread, ctx| {
+            if let Err(error) = thread.ask_for_leaf(ctx, package) {
+                tracing::debug!(%error, "no new leaf asked for");
+            }
+            thread.settle(ctx);
+        });
+    }
+
+    /// Asks all members to go on with a group of another suite; `None` takes that back.
+    fn refound(&mut self, store: &dyn Read, id: ThreadId, suite: Option<Suite>) -> Result<(), CommandError> {
+        let lapsed = self.lease_expired()?;
+        with_thread!(self, store, id, |thread, ctx| {
+            let now = thread.suite_of(thread.head);
+            let is_member = thread.me(ctx.dev()).is_some();
+            if !is_member || lapsed {
+                return Err(CommandError::Forbidden);
+            }
+            let members = thread.membership.members.len();
+            if suite == Some(Suite::XWing) && members > crate::limits::XWING_MEMBERS {
+                return Err(CommandError::Full("members of a post-quantum thread"));
+            }
+            if suite.is_some() && suite == now || suite.is_none() && !thread.asks_refound(ctx.dev()) {
+                return Err(CommandError::NoChange);
+            }
+            let suite = suite.map_or(0, Suite::to_u16);
+            thread.put_op(ctx, Act::Refound { suite })?;
+            thread.settle(ctx);
+            Ok(())
+        })
+        .unwrap_or(Err(CommandError::UnknownThread))
+    }
+
     fn create_thread(&mut self, store: &dyn Read, genesis: Genesis) -> Result<ThreadId, CommandError> {
         if self.threads.len() >= crate::limits::THREADS {
             return Err(CommandError::Full("threads"));
@@ -147,7 +191,8 @@ impl Machine {
     fn add(&mut self, store: &dyn Read, id: ThreadId, dev: Dev, role: Role) -> Result<(), CommandError> {
         let thread = self.threads.get(&id).ok_or(CommandError::UnknownThread)?;
         let genesis = thread.genesis.as_ref().ok_or(CommandError::UnknownThread)?;
-        let (kind, suite) = (genesis.kind, genesis.suite);
+        let suite = thread.suite_of(thread.head).map_or(genesis.suite, Suite::to_u16);
+        let kind = genesis.kind;
         let inc = thread
             .membership
             .next_incarnation(dev)

@@ -421,9 +421,17 @@ impl Machine {
         };
         let fresh = !opened.answered;
         opened.answered = true;
+        let before = opened.view.last().cloned();
         if opened.view.receive(head, None, now, grace).is_err() {
             self.misbehaved(link, "have does not parse");
             return Ok(());
+        }
+        let still = |before: &Have| {
+            let now = opened.view.last();
+            now.is_some_and(|now| before.ranges.minus(&now.ranges).is_empty() && before.blobs == now.blobs)
+        };
+        if !before.as_ref().is_some_and(still) {
+            session.quiet.clear();
         }
         if fresh {
             // a large HAVE comes in parts, and every handle has its own

@@ -38,6 +38,7 @@ impl Machine {
             let Some(session) = self.sessions.get_mut(&link) else {
                 continue;
             };
+            session.quiet.remove(&thread);
             if session.reaches(thread) || session.keeps() {
                 session.due_have(now, HAVE_AFTER_MS);
             }
@@ -139,8 +140,13 @@ impl Machine {
         // a receipt names places: of two items of one place only one at a time waits for its receipt
         let mut taken: BTreeMap<ItemRef, ItemRef> = BTreeMap::new();
         taken.extend(session.handed.iter().map(|h| (h.item.place_of(), h.item)));
-        for thread in self.threads.values() {
-            for (class, handle, owed) in owed_to_carrier(thread, peer, session) {
+        let mut quiet = Vec::new();
+        for (id, thread) in self.threads.iter().filter(|(id, _)| !session.quiet.contains(*id)) {
+            let owed = owed_to_carrier(thread, peer, session);
+            if owed.is_empty() {
+                quiet.push(*id);
+            }
+            for (class, handle, owed) in owed {
                 let item = owed.item;
                 if !waits(&item) && *taken.entry(item.place_of()).or_insert(item) == item {
                     groups.entry((class, handle)).or_default().push(owed);
@@ -158,6 +164,8 @@ impl Machine {
                 groups.entry((class, handle)).or_default().push(owed);
             }
         }
+        let session = self.sessions.get_mut(&link).expect("planned for above");
+        session.quiet.extend(quiet);
         for class in Class::ALL {
             let room = session.allows(class, BURST_ITEMS, now);
             only_some(&mut groups, class, room, |item| session.times_tried(item));

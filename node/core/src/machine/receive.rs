@@ -443,6 +443,7 @@ impl Machine {
         session.handed.clear();
         session.signed_before.clear();
         session.tries.clear();
+        session.quiet.clear();
         if let Some(opened) = session.boxes.get_mut(&handle) {
             opened.view.on_reset();
         }
@@ -482,6 +483,7 @@ impl Machine {
             }
         }
         session.signed_before.clear();
+        session.quiet.clear();
         for id in lost {
             with_thread!(self, store, id, |thread, ctx| thread.relay_lost(ctx, peer));
         }

@@ -110,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) handed: VecDeque<Handed>,
     /// Classes over the rate or the room that the peer gives to this device.
     slowed: BTreeMap<Class, Slowed>,
+    /// Threads of which the peer, a carrier or relay, is owed nothing until something changes.
+    pub(crate) quiet: BTreeSet<ThreadId>,
     /// Items that the peer signed for in this session.
     pub(crate) signed_for: BTreeSet<MsgId>,
     /// Handles that the peer opened here, and what it is believed to hold of each.
@@ -175,6 +177,7 @@ impl Session {
             boxes: BTreeMap::new(),
             handed: VecDeque::new(),
             slowed: BTreeMap::new(),
+            quiet: BTreeSet::new(),
             signed_for: BTreeSet::new(),
             followed: BTreeMap::new(),
             announced: BTreeMap::new(),

@@ -179,10 +179,20 @@ impl Thread {
 
     /// Writes an op; it counts here at once.
     pub(crate) fn put_op(&mut self, ctx: &mut Ctx<'_>, act: Act) -> Result<OpId, CommandError> {
-        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
         let handle = self
             .path_key(self.vote)
             .ok_or(CommandError::Group("no control key".into()))?;
+        self.put_op_under(ctx, handle, act)
+    }
+
+    /// The same under the control key of this handle.
+    pub(super) fn put_op_under(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        handle: Handle,
+        act: Act,
+    ) -> Result<OpId, CommandError> {
+        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
         let (counter, past) = self.membership.next_op(slot);
         let op = Op { counter, act, past };
         self.put_control(ctx, slot, handle, Class::Text, Object::Op(op))

@@ -8,6 +8,7 @@
 
 use super::{Roster, Thread};
 use crate::clinical::Body;
+use crate::crypto::Secret;
 use crate::directory::{DeviceCert, Signed};
 use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
@@ -58,6 +59,7 @@ impl Thread {
         let mut ready = self.commits.iter().filter(|(node, commit)| {
             !self.nodes.contains_key(node)
                 && !self.refused.contains(node)
+                && commit.header.made_by != MadeBy::Refound
                 && self.rosters.contains_key(node)
                 && self.nodes.contains_key(&commit.header.parent)
         });
@@ -86,7 +88,11 @@ impl Thread {
             };
             moved = true;
             self.unrooted.remove(&node);
-            if self.nodes.get(&node).is_some_and(|state| !fits(state, &roster)) {
+            if self
+                .nodes
+                .get(&node)
+                .is_some_and(|state| !self.is_as_told(node, state, &roster))
+            {
                 self.nodes.remove(&node);
                 self.refused.insert(node);
                 self.save_keys(ctx);
@@ -116,11 +122,26 @@ impl Thread {
                 roster.remove(&dev);
             }
         }
+        let mut rejoined = BTreeSet::new();
         for id in &header.adds {
-            let (dev, inc) = self.adds(*id)?;
-            if roster.insert(dev, inc) == Some(inc) {
-                return None;
+            match self.counting(*id)? {
+                Act::Add { dev, inc, .. } if roster.insert(*dev, *inc) != Some(*inc) => {}
+                Act::Rejoin { kp: Some(_) } => {
+                    let dev = self
+                        .replaces(header, *id)
+                        .filter(|dev| roster.contains_key(dev))?;
+                    rejoined.insert(dev);
+                }
+                Act::Refound { .. } if header.made_by == MadeBy::Refound => {}
+                _ => return None,
             }
+        }
+        let founds = header.made_by == MadeBy::Refound;
+        if founds && !self.founds_for_all(header, &roster, &rejoined) {
+            return None;
+        }
+        if !rejoined.is_empty() && !self.none_carried_out(header.parent, &header.adds) {
+            return None;
         }
         // what changes nothing is no step
         let named = self.named_on(header.parent);
@@ -146,11 +167,21 @@ impl Thread {
         }
     }
 
-    fn adds(&self, id: OpId) -> Option<(Dev, Incarnation)> {
-        match self.counting(id)? {
-            Act::Add { dev, inc, .. } => Some((*dev, *inc)),
-            _ => None,
-        }
+    /// The device whose leaf a Rejoin lets a commit replace: one that stands in the parent's roster with the
+    /// life that asked, and did not make the commit.
+    fn replaces(&self, header: &Commit, id: OpId) -> Option<Dev> {
+        let (slot, _) = self.ops.as_ref()?.get(id)?;
+        let parent = self.rosters.get(&header.parent)?;
+        let dev = self.slots.get(&slot)?.dev;
+        (slot != header.author && self.stands_in(parent, slot)).then_some(dev)
+    }
+
+    /// The leaves of a node are those that the headers say, and its suite is the thread's there.
+    fn is_as_told(&self, node: NodeId, state: &NodeState, roster: &Roster) -> bool {
+        fits(state, roster)
+            && self
+                .suite_of(node)
+                .is_none_or(|suite| state.suite() == Some(suite))
     }
 
     fn process_commit(&mut self, ctx: &mut Ctx<'_>, node: NodeId) -> bool {
@@ -204,7 +235,7 @@ impl Thread {
             self.remove_revoked(ctx);
         }
         // bounded: each round names at least one op more
-        while self.may_commit(ctx) && (!self.in_step() || self.has_revoked(ctx)) {
+        while self.may_commit(ctx) && self.is_outstanding(ctx) {
             let waits = self.commit_due.is_some() || !self.is_all_mine(ctx.dev());
             if !is_turn && waits && ctx.flaws.others_do_not_commit {
                 return;
@@ -224,6 +255,13 @@ impl Thread {
         self.commit_due = None;
     }
 
+    /// Whether something is to be committed.
+    fn is_outstanding(&self, ctx: &Ctx<'_>) -> bool {
+        let me = ctx.dev();
+        let asked = || self.leaf_to_replace(me).is_some() || self.refound_ready(me).is_some();
+        !self.in_step() || self.has_revoked(ctx) || asked()
+    }
+
     /// Whether this device can make a child of the newest node: it holds it, stands in its roster, and has
     /// not made one yet.
     fn may_commit(&self, ctx: &Ctx<'_>) -> bool {
@@ -238,6 +276,9 @@ impl Thread {
 
     /// Whether this life of the device said all that is outstanding.
     fn is_all_mine(&self, dev: Dev) -> bool {
+        if self.in_step() {
+            return self.refound_ready(dev).is_some_and(|(asked, _)| asked.dev == dev);
+        }
         let roster = self.rosters.get(&self.head);
         let members = self.membership.members.iter();
         let missing = members.filter(|(d, m)| roster.is_none_or(|r| r.get(*d) != Some(&m.inc)));
@@ -264,7 +305,7 @@ impl Thread {
     }
 
     /// Whether this life of the device can read the node: what it commits on another one nobody follows.
-    fn stands_on(&self, dev: Dev, node: NodeId) -> bool {
+    pub(super) fn stands_on(&self, dev: Dev, node: NodeId) -> bool {
         let roster = self.rosters.get(&node);
         let me = self.me(dev);
         me.zip(roster)
@@ -301,10 +342,14 @@ impl Thread {
             .iter()
             .filter(|(d, m)| roster.get(*d) != Some(&m.inc));
         let adds: Vec<(OpId, Dev)> = missing.map(|(d, m)| (m.add, *d)).collect();
-        if adds.is_empty() {
-            return Err(CommandError::NoChange);
+        if !adds.is_empty() {
+            return self.commit(ctx, adds, vec![], &[]);
         }
-        self.commit(ctx, adds, vec![], &[])
+        if let Some((op, dev)) = self.leaf_to_replace(ctx.dev()) {
+            let key = self.device_key(dev).ok_or(CommandError::UnknownDevice)?;
+            return self.commit(ctx, vec![(op, dev)], vec![], &[key]);
+        }
+        self.refound(ctx)
     }
 
     fn device_key(&self, dev: Dev) -> Option<[u8; 32]> {
@@ -320,33 +365,64 @@ impl Thread {
     ) -> Result<(), CommandError> {
         let fresh = (!removes.is_empty()).then(|| self.fresh_key(ctx));
         self.room_for_commit(fresh.is_some())?;
-        let parent = self.head;
-        let packages = added.iter().map(|(_, dev)| self.package_of(*dev));
+        let packages = added.iter().map(|(op, _)| self.package_of(*op));
         let packages: Vec<Bytes> = packages
             .collect::<Option<_>>()
             .ok_or(CommandError::UnknownDevice)?;
-        let made = self.nodes[&parent].commit(ctx.crypto, &ctx.member.device, &packages, keys_out);
+        let made = self.nodes[&self.head].commit(ctx.crypto, &ctx.member.device, &packages, keys_out);
+        let made = made.map_err(|e| CommandError::Group(e.to_string()))?;
+        let header = self.header(ctx, MadeBy::Member, (&added, &[]), removes, fresh.as_ref())?;
+        self.publish(ctx, header, (made, &packages), &added, fresh)
+    }
+
+    /// The header of a commit on the newest node, still without its body. `others`: ops beside the additions.
+    pub(super) fn header(
+        &self,
+        ctx: &Ctx<'_>,
+        made_by: MadeBy,
+        (added, others): (&[(OpId, Dev)], &[OpId]),
+        removes: Vec<OpId>,
+        fresh: Option<&Secret>,
+    ) -> Result<Commit, CommandError> {
+        let (author, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
+        let mut adds: Vec<OpId> = added
+            .iter()
+            .map(|(id, _)| *id)
+            .chain(others.iter().copied())
+            .collect();
+        adds.sort_unstable();
+        Ok(Commit {
+            parent: self.head,
+            author,
+            made_by,
+            adds,
+            removes,
+            key: fresh.map(|ck| ControlKey::new(ck.clone()).check()),
+            body: Bytes::new(),
+        })
+    }
+
+    /// Stores the child that a commit makes, and the commit; tells who joins.
+    pub(super) fn publish(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        header: Commit,
+        (made, packages): (Committed, &[Bytes]),
+        added: &[(OpId, Dev)],
+        fresh: Option<Secret>,
+    ) -> Result<(), CommandError> {
         let Committed {
             mut child,
             commit,
             welcome,
             tree,
-        } = made.map_err(|e| CommandError::Group(e.to_string()))?;
-        let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
+        } = made;
+        let (parent, slot) = (header.parent, header.author);
         let parent_key = self
             .path_key(parent)
             .ok_or(CommandError::Group("no control key".into()))?;
-        let mut adds: Vec<OpId> = added.iter().map(|(id, _)| *id).collect();
-        adds.sort_unstable();
-        let header = Commit {
-            parent,
-            author: slot,
-            made_by: MadeBy::Member,
-            adds,
-            removes,
-            key: fresh.as_ref().map(|ck| ControlKey::new(ck.clone()).check()),
-            body: strip_key_packages(&commit, &packages),
-        };
+        let body = strip_key_packages(&commit, packages);
+        let header = Commit { body, ..header };
         let node = header.node(&commit);
         child.save(self.id, node, &mut ctx.tx.batch);
         self.nodes.insert(node, child);
@@ -359,7 +435,7 @@ impl Thread {
             self.rotate(ctx, (op, node), parent_key, ck)?;
         }
         if let Some(welcome) = welcome {
-            self.welcome(ctx, parent, node, &welcome, &tree, &added)?;
+            self.welcome(ctx, parent, node, &welcome, &tree, added)?;
         }
         let saved = self.nodes.get_mut(&node).expect("inserted above");
         saved.save(self.id, node, &mut ctx.tx.batch);
@@ -369,7 +445,7 @@ impl Thread {
 
     /// What a commit needs beside its parent. Asked before anything of it is written: a commit that names a
     /// removal without the key that it makes would leave a node on which nobody can write.
-    fn room_for_commit(&self, rotates: bool) -> Result<(), CommandError> {
+    pub(super) fn room_for_commit(&self, rotates: bool) -> Result<(), CommandError> {
         if self.nodes.len() >= limits::NODES_PER_THREAD {
             return Err(CommandError::Full("nodes"));
         }
@@ -463,7 +539,11 @@ impl Thread {
         if !trusted || !(1..=limits::LIVES).any(is_life) {
             return false;
         }
-        // a commit confirms it later; until then it counts for nothing
+        let roster = self.rosters.get(&welcome.node);
+        if roster.is_some_and(|roster| !self.is_as_told(welcome.node, &state, roster)) {
+            return false;
+        }
+        // where no commit confirms it yet it counts for nothing until then
         let unconfirmed = self.nodes.keys().filter(|node| !self.is_connected(**node));
         if unconfirmed.count() >= limits::SIDE_NODES || self.nodes.len() >= limits::NODES_PER_THREAD {
             return false;
@@ -477,6 +557,7 @@ impl Thread {
         }
         state.save(self.id, welcome.node, &mut ctx.tx.batch);
         self.nodes.insert(welcome.node, state);
+        self.refused.remove(&welcome.node);
         // this life of the device begins here: what a restored store forgot belongs to an earlier one
         self.learn_keys(ctx, &keys);
         self.save_keys(ctx);
@@ -502,11 +583,12 @@ impl Thread {
         Ok(())
     }
 
-    fn package_of(&self, dev: Dev) -> Option<Bytes> {
-        let member = self.membership.members.get(&dev)?;
-        self.packages
-            .get(&member.kp_hash?)
-            .map(|(bytes, _)| bytes.clone())
+    /// The key package that an Add or a Rejoin names.
+    pub(super) fn package_of(&self, op: OpId) -> Option<Bytes> {
+        let (Act::Add { kp, .. } | Act::Rejoin { kp }) = self.ops.as_ref()?.get(op)?.1.act else {
+            return None;
+        };
+        self.packages.get(&kp?).map(|package| package.bytes.clone())
     }
 }
 

@@ -46,6 +46,7 @@ impl Thread {
         while self.follow_commits(ctx) | self.retry_parked(ctx) {}
         self.carry_over(ctx);
         self.commit_outstanding(ctx);
+        self.look_for_leaf(ctx);
         self.tell_gate(ctx);
         self.due_again(ctx);
     }
@@ -289,8 +290,12 @@ impl Thread {
                     && ctx.dir.chain(&cert).is_ok()
                     && cert.device_key == info.key
                 {
-                    self.packages
-                        .insert(key_package_hash(package), (package.clone(), cert));
+                    let package = super::Package {
+                        bytes: package.clone(),
+                        cert,
+                        suite: info.suite,
+                    };
+                    self.packages.insert(info.hash, package);
                     self.renew_membership(ctx);
                 }
             }
@@ -319,6 +324,9 @@ impl Thread {
                 self.verify_rewraps(ctx, slot);
                 self.head_evidence(ctx, slot);
                 self.rewrap_needed(ctx);
+                if let Some(stuck) = self.stuck.as_mut().filter(|_| !self.own_slots.contains(&slot)) {
+                    stuck.heads = stuck.heads.saturating_add(1);
+                }
             }
         }
     }
@@ -386,7 +394,7 @@ impl Thread {
 
     /// Whether an op that a device says now counts.
     pub(super) fn would_count(&self, dev: Dev, act: &Act) -> bool {
-        let cert = |hash: &[u8; 32]| self.packages.get(hash).map(|(_, cert)| cert.clone());
+        let cert = |hash: &[u8; 32]| self.packages.get(hash).map(|package| package.cert.clone());
         let ops = self.ops.as_ref();
         ops.is_some_and(|ops| ops.would_count(&cert, &self.membership, dev, act))
     }
@@ -396,7 +404,7 @@ impl Thread {
         let Some(ops) = &self.ops else { return };
         let packages = &self.packages;
         let before: Vec<(Dev, u32)> = self.membership.members.iter().map(|(d, m)| (*d, m.inc)).collect();
-        let membership = ops.membership(&|hash| packages.get(hash).map(|(_, cert)| cert.clone()));
+        let membership = ops.membership(&|hash| packages.get(hash).map(|package| package.cert.clone()));
         if membership != self.membership {
             (self.membership, self.memberships) = (membership, self.memberships + 1);
         }
@@ -410,7 +418,7 @@ impl Thread {
             let cert = self
                 .packages
                 .values()
-                .map(|(_, cert)| cert)
+                .map(|package| &package.cert)
                 .find(|cert| cert.device_key == key);
             if let Some(cert) = cert.cloned() {
                 self.learn_author(ctx, incarnation, &cert);
@@ -443,7 +451,7 @@ impl Thread {
 
     /// The MLS bytes of a commit; `None` while a key package that it adds is missing.
     fn full_bytes(&self, commit: &Commit) -> Result<Option<Bytes>, Malformed> {
-        let lookup = |hash: &[u8; 32]| self.packages.get(hash).map(|(bytes, _)| bytes.clone());
+        let lookup = |hash: &[u8; 32]| self.packages.get(hash).map(|package| package.bytes.clone());
         restore_key_packages(&commit.body, &lookup)
     }
 
@@ -458,7 +466,8 @@ impl Thread {
         let is_founders = self.slots.get(&commit.author).map(|a| a.dev) == self.founder();
         // what changes nothing is no step: a member could make thousands of them
         let is_empty = commit.adds.is_empty() && commit.removes.is_empty();
-        if commit.made_by != MadeBy::Member && !is_founders || is_empty {
+        let is_known = matches!(commit.made_by, MadeBy::Member | MadeBy::Refound);
+        if !is_known && !is_founders || is_empty {
             return;
         }
         let bytes = match self.full_bytes(&commit) {

@@ -8,7 +8,8 @@
 //! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of
 //! it or a majority stands behind it. Of the others wins, in this order: more than half of those who could
 //! read the parent and are members today have their newest head in its subtree; anybody but its author
-//! has; the lower number that follows from parent and author, which nobody can choose; the lower id.
+//! has; one that goes on with the same group; the lower number that follows from parent and author, which nobody
+//! can choose; the lower id.
 //!
 //! The walk depends on the control objects held, and on the nodes that this device can use: one that it
 //! cannot use and on which nobody but its author stands is not gone on to. Devices with equal sets can use
@@ -16,7 +17,7 @@
 //! counts. A head that names a node which no commit here leads to waits; the former one counts meanwhile.
 
 use super::Thread;
-use crate::group::control::Act;
+use crate::group::control::{Act, MadeBy};
 use crate::id::{Dev, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
 use crate::machine::ctx::Ctx;
@@ -24,7 +25,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rank of a child; the smallest is taken.
-type Rank = (bool, bool, [u8; 32], NodeId);
+type Rank = (bool, bool, bool, [u8; 32], NodeId);
 
 /// What the ends of the walk depend on. While it is the same they are, too: what is counted here only grows,
 /// or shrinks together with something else here.
@@ -113,7 +114,7 @@ impl Thread {
     }
 
     /// Whether this device can read and write on a node: it has its keys and the control key of its path.
-    pub(super) fn holds(&self, node: NodeId) -> bool {
+    pub(crate) fn holds(&self, node: NodeId) -> bool {
         self.nodes.contains_key(&node) && self.path_key(node).is_some()
     }
 
@@ -259,12 +260,13 @@ impl Thread {
             }
         }
         if sight.lowest_id {
-            return Some((false, false, [0; 32], child));
+            return Some((false, false, false, [0; 32], child));
         }
         let foreign = backers.iter().any(|dev| **dev != author.dev);
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"prio").update(&parent.0).update(&author.key);
-        Some((!majority, !foreign, *hasher.finalize().as_bytes(), child))
+        let refound = self.commits.get(&child)?.header.made_by == MadeBy::Refound;
+        Some((!majority, !foreign, refound, *hasher.finalize().as_bytes(), child))
     }
 
     /// The last held node on the way to the head; if there is none, the held one that is farthest.

@@ -1,13 +1,14 @@
 //! Commits: an MLS commit with a header that says, readable on every branch, which ops it carries out.
 //!
 //! Body: `parent 16 | author slot 4 | mk 1 (1 founder, 2 external, 3 refound, 4 member) | na varint, na x
-//! op id 16 | nr varint, nr x op id 16 | check of the key 32, if mk is 4 and nr is not 0 | SHA-256(body) 32 |
-//! body`. Both lists are strictly ascending. `body` is the MLS bytes with each key package replaced by its
+//! op id 16 | nr varint, nr x op id 16 | check of the key 32, if mk is 3 or 4 and nr is not 0 | SHA-256(body) 32
+//! | body`. Both lists are strictly ascending. `body` is the MLS bytes with each key package replaced by its
 //! hash; it is opaque here.
 //!
-//! Kind 4 is bound: the id of its node covers the header ([`Commit::node`]), so that the same MLS bytes under
+//! Kinds 3 and 4 are bound: the id of its node covers the header ([`Commit::node`]), so that the same MLS bytes under
 //! another header make another node, and the header names the control key that it makes, so that nobody can
-//! pass another one for it. Kind 1 came before; a founder's is still followed.
+//! pass another one for it. Kind 1 came before; a founder's is still followed. The body of kind 3 is a commit of a
+//! group that its author founded anew, which adds all others; nobody processes it, they get a Welcome.
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::group::mls::node_id;
@@ -30,6 +31,12 @@ pub enum MadeBy {
     Member = 4,
 }
 
+impl MadeBy {
+    fn is_bound(self) -> bool {
+        matches!(self, MadeBy::Member | MadeBy::Refound)
+    }
+}
+
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -39,7 +46,7 @@ pub struct Commit {
     pub author: Slot,
     /// How it was made.
     pub made_by: MadeBy,
-    /// Add and Rejoin ops it carries out, strictly ascending.
+    /// Add, Rejoin and Refound ops it carries out, strictly ascending.
     pub adds: Vec<OpId>,
     /// Remove ops it names, strictly ascending.
     pub removes: Vec<OpId>,
@@ -63,7 +70,7 @@ impl Commit {
 
     /// Id of the node that it makes with these full MLS bytes (N1).
     pub fn node(&self, mls: &[u8]) -> NodeId {
-        if self.made_by != MadeBy::Member {
+        if !self.made_by.is_bound() {
             return node_id(&self.parent, mls);
         }
         let mut w = Writer::new();
@@ -84,7 +91,7 @@ impl Commit {
             _ => return Err(Malformed("unknown kind of commit")),
         };
         let (adds, removes) = (read_ids(r)?, read_ids(r)?);
-        let has_key = made_by == MadeBy::Member && !removes.is_empty();
+        let has_key = made_by.is_bound() && !removes.is_empty();
         let key = if has_key { Some(r.array()?) } else { None };
         let hash: [u8; 32] = r.array()?;
         let body = r.rest();

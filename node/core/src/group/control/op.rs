@@ -12,6 +12,7 @@
 //! | 3 | Erase | - | - | - | reason code | what |
 //! | 4 | Bad | - | - | - | - | node |
 //! | 5 | Rejoin | - | - | key package; none withdraws | - | - |
+//! | 6 | Refound | - | - | - | - | suite 2, 14 zero; suite 0 withdraws |
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::directory::Role;
@@ -108,6 +109,11 @@ pub enum Act {
     Rejoin {
         /// Key package; `None` withdraws the request.
         kp: Option<[u8; 32]>,
+    },
+    /// The author asks all members for key packages, to go on with a new group.
+    Refound {
+        /// Number of its suite; 0 withdraws the request.
+        suite: u16,
     },
 }
 
@@ -282,6 +288,11 @@ impl Act {
                 (4, Fields { reference, ..NONE })
             }
             Act::Rejoin { kp } => (5, Fields { kp, ..NONE }),
+            Act::Refound { suite } => {
+                let mut reference = [0; 16];
+                reference[..2].copy_from_slice(&suite.to_le_bytes());
+                (6, Fields { reference, ..NONE })
+            }
         }
     }
 
@@ -308,6 +319,9 @@ impl Act {
                 node: NodeId(f.reference),
             },
             5 => Act::Rejoin { kp: f.kp },
+            6 => Act::Refound {
+                suite: u16::from_le_bytes([f.reference[0], f.reference[1]]),
+            },
             _ => return Err(Malformed("unknown op")),
         };
         if matches!(t, 1 | 2) && f.inc == 0 {

@@ -4,7 +4,7 @@
 //! rounds judged, and so does not depend on the order inside a round. What an op saw is a
 //! clock, joined from the clocks of the ops that it names: numbers, and ids where a number is not enough.
 
-use super::{Awaited, Clock, Held, Keys, Life, Member, Membership, Ops};
+use super::{Awaited, Clock, Held, Keys, Life, Member, Membership, Ops, Rejoin};
 use crate::directory::{Grounds, Party, Role, may_add, may_remove, tier};
 use crate::group::control::{Act, Why};
 use crate::id::{Dev, Incarnation, OpId, Slot};
@@ -29,6 +29,8 @@ struct Counting {
 enum Effect {
     Add(Dev, Member),
     Remove(Dev, Incarnation),
+    Rejoin(Option<[u8; 32]>),
+    Refound(u16),
     Nothing,
 }
 
@@ -40,14 +42,14 @@ impl Counting {
     fn removal(&self) -> Option<(Dev, Incarnation)> {
         match self.effect {
             Effect::Remove(dev, inc) => Some((dev, inc)),
-            Effect::Add(..) | Effect::Nothing => None,
+            Effect::Add(..) | Effect::Rejoin(_) | Effect::Refound(_) | Effect::Nothing => None,
         }
     }
 
     fn add(&self) -> Option<(Dev, &Member)> {
         match &self.effect {
             Effect::Add(dev, member) => Some((*dev, member)),
-            Effect::Remove(..) | Effect::Nothing => None,
+            Effect::Remove(..) | Effect::Rejoin(_) | Effect::Refound(_) | Effect::Nothing => None,
         }
     }
 }
@@ -108,6 +110,7 @@ impl<'a> Court<'a> {
                 let at = self.out.ever.entry((dev, member.inc)).or_insert(life);
                 at.add = at.add.min(op.id);
             }
+            note_request(&mut self.out, op);
             if let Some((dev, inc)) = op.removal() {
                 let at = self.out.removed.entry(dev).or_default();
                 *at = inc.max(*at);
@@ -256,7 +259,14 @@ impl<'a> Court<'a> {
         let effect = match held.op.act {
             Act::Add { .. } => self.judge_add(id, held, &past, &fold, author.1)?,
             Act::Remove { dev, inc, why, .. } => self.judge_remove(dev, inc, why, &past, &fold, author)?,
-            Act::Erase { .. } | Act::Bad { .. } | Act::Rejoin { .. } => Effect::Nothing,
+            Act::Rejoin { kp: Some(kp) } => {
+                let cert = (self.keys)(&kp)?;
+                let own = cert.dev() == *author.0 && cert.device_key == held.author;
+                own.then_some(Effect::Rejoin(Some(kp)))?
+            }
+            Act::Rejoin { kp: None } => Effect::Rejoin(None),
+            Act::Refound { suite } => Effect::Refound(suite),
+            Act::Erase { .. } | Act::Bad { .. } => Effect::Nothing,
         };
         Some(counting((*author.0, author.1.inc), author.1.tier, effect))
     }
@@ -357,6 +367,32 @@ impl<'a> Court<'a> {
             && !(itself && fold.members.len() == 1)
             && may_remove(party(author.1), self.ops.genesis.kind, party(target), grounds);
         fits.then_some(Effect::Remove(dev, inc))
+    }
+}
+
+/// Lists what a life asked for last: the highest number, of several there the lowest id.
+fn note_request(out: &mut Membership, op: &Counting) {
+    let is_newer = |(counter, id): (u32, OpId)| op.counter > counter || op.counter == counter && op.id < id;
+    match op.effect {
+        Effect::Rejoin(kp) => {
+            let (counter, op_id) = (op.counter, op.id);
+            let asked = Rejoin {
+                counter,
+                op: op_id,
+                kp,
+            };
+            let before = out.rejoins.get(&op.author);
+            if before.is_none_or(|before| is_newer((before.counter, before.op))) {
+                out.rejoins.insert(op.author, asked);
+            }
+        }
+        Effect::Refound(suite) => {
+            let before = out.refounds.get(&op.author);
+            if before.is_none_or(|before| is_newer((before.0, before.1))) {
+                out.refounds.insert(op.author, (op.counter, op.id, suite));
+            }
+        }
+        Effect::Add(..) | Effect::Remove(..) | Effect::Nothing => {}
     }
 }
 
