@@ -347,6 +347,17 @@ pub enum Step {
         thread: String,
         device: String,
     },
+    /// A member asks all to go on with a group of another suite, or takes that back.
+    Refound {
+        by: String,
+        thread: String,
+        #[serde(default)]
+        suite: Option<SuiteName>,
+    },
+    /// A device loses the keys of the newest node, as if the author of its commit had made them of no use to it.
+    LoseKeys { device: String, thread: String },
+    /// The newest node of all members has this suite.
+    SuiteIs { thread: String, suite: SuiteName },
     /// For `seconds` from here on somebody of these writes, `messages` times at moments of chance.
     Chatter {
         thread: String,
@@ -490,6 +501,8 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "words-of-the-removed",
     "newcomer-of-a-half",
     "two-removals",
+    "another-suite",
+    "commit-of-use-to-half",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.

@@ -199,6 +199,7 @@ impl Truth {
                 }
             }
             Command::Trust { .. }
+            | Command::Refound { .. }
             | Command::LearnAdmin { .. }
             | Command::LearnCard { .. }
             | Command::Revoke { .. }

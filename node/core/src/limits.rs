@@ -164,6 +164,8 @@ pub const DIRECT_ALARMS: usize = 16;
 pub const LEAVES_ASKED: u32 = 64;
 /// Entries whose message keys are gone and that are asked for at a time, per thread.
 pub const LOST_ENTRIES: usize = 1024;
+/// Of them those per slot for which no signed head of the author is here.
+pub const LOST_UNSIGNED: usize = 16;
 /// Most ids that one question names, and objects that one answer holds.
 pub const IDS_PER_QUESTION: usize = 64;
 /// Second control objects kept of one slot: what its author signed at a place that was taken.

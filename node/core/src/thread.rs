@@ -123,6 +123,8 @@ pub(crate) struct CommitInfo {
 pub(crate) struct HeadInfo {
     pub(crate) head: Head,
     pub(crate) op: OpId,
+    /// When it came.
+    pub(crate) heard: Instant,
 }
 
 /// A head with the number of another one of its author.
@@ -223,6 +225,8 @@ pub(crate) struct Thread {
     pub(crate) keys_handed: BTreeMap<Slot, ctl_keys::KeysHanded>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) rewrap_due: Option<Instant>,
+    /// When the newest node became another one.
+    pub(crate) moved: Option<Instant>,
     /// When this device commits what others have said.
     pub(crate) commit_due: Option<Instant>,
     /// When this device asks for a new leaf.
@@ -306,6 +310,7 @@ impl Thread {
             keys_handed: BTreeMap::new(),
             head_due: None,
             rewrap_due: None,
+            moved: None,
             commit_due: None,
             rejoin_due: None,
             stuck: None,

@@ -7,13 +7,15 @@
 use super::play::{Play, entry_ref};
 use crate::cast::{card_of, expect};
 use crate::net::HostId;
-use crate::truth::{Change, Key, key_of};
+use crate::story::SuiteName;
+use crate::truth::{Change, Key, end, key_of};
 use crate::world::SECOND;
 use aidmesh_core::clinical::{Act, Emergency};
 use aidmesh_core::directory::Role;
 use aidmesh_core::envelope::Class;
 use aidmesh_core::id::{Dev, ThreadId};
 use aidmesh_core::machine::command::{Command, Outgoing};
+use aidmesh_core::machine::insider::Lie;
 
 /// How long people wait for a device that is off, seconds.
 const PATIENCE_S: u64 = 120;
@@ -59,6 +61,40 @@ impl Play<'_> {
             about: Some(entry_ref(key)),
         };
         self.send(by, thread, entry, Class::Alarm, what);
+    }
+
+    pub(super) fn refound(&mut self, by: &str, thread: &str, suite: Option<SuiteName>) {
+        let (Some(host), Some(thread)) = (self.host(by), self.thread(thread)) else {
+            return;
+        };
+        let text = match suite {
+            Some(suite) => format!("asks all to go on with {suite:?}"),
+            None => "takes its request back".to_owned(),
+        };
+        self.tell(by, &text);
+        let suite = suite.map(SuiteName::suite);
+        expect(&mut self.world, host, Command::Refound { thread, suite });
+    }
+
+    pub(super) fn lose_keys(&mut self, device: &str, thread: &str) {
+        let (Some(host), Some(thread)) = (self.host(device), self.thread(thread)) else {
+            return;
+        };
+        self.tell(device, "has no use for the newest keys");
+        if self.world.lie(host, &Lie::Lose { thread }).is_none() {
+            self.fail(format!("{device} has no keys to lose"));
+        }
+    }
+
+    /// Whether the newest node of all members has the suite.
+    pub(super) fn has_suite(&mut self, thread: &str, suite: SuiteName) -> bool {
+        let Some(thread) = self.thread(thread) else {
+            return false;
+        };
+        let (truth, world) = (&self.world.truth, &self.world);
+        let members = end::members(truth, world, thread);
+        let mut views = members.iter().map(|host| end::view_of(world, *host, thread));
+        views.all(|view| view.is_some_and(|view| view.suite == Some(suite.suite())))
     }
 
     pub(super) fn answer(&mut self, by: &str, entry: &str, ack: bool) {

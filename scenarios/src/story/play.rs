@@ -197,6 +197,7 @@ impl Play<'_> {
             | Step::NotYet { .. }
             | Step::OneHead { .. }
             | Step::NotFollowed { .. }
+            | Step::SuiteIs { .. }
             | Step::Converge { .. } => self.expect(step),
             _ => self.person(step),
         }
@@ -235,6 +236,8 @@ impl Play<'_> {
             Step::Revoke { device, told } => self.revoke(device, told),
             Step::Purge { by, thread } => self.purge(by, thread),
             Step::Grind { .. } => self.grind(step),
+            Step::Refound { by, thread, suite } => self.refound(by, thread, *suite),
+            Step::LoseKeys { device, thread } => self.lose_keys(device, thread),
             _ => {}
         }
     }
@@ -298,6 +301,7 @@ impl Play<'_> {
                 agreed
             }
             Step::NotFollowed { thread } => self.is_not_followed(thread),
+            Step::SuiteIs { thread, suite } => self.has_suite(thread, *suite),
             _ => match self.expect_entry(step) {
                 Some(fine) => fine,
                 None => return,

@@ -77,7 +77,7 @@ pub fn disagreement(truth: &Truth, world: &World) -> Option<String> {
 }
 
 /// Devices that are members of a thread as its speaker knows it.
-pub(super) fn members(truth: &Truth, world: &World, thread: ThreadId) -> Vec<HostId> {
+pub(crate) fn members(truth: &Truth, world: &World, thread: ThreadId) -> Vec<HostId> {
     let view = speaker(truth, world, thread).and_then(|host| view_of(world, host, thread));
     let devs: BTreeSet<Dev> = view.into_iter().flat_map(|v| v.members).map(|m| m.dev).collect();
     let is_member = |host: &HostId| world.hosts[*host].dev().is_some_and(|dev| devs.contains(&dev));
@@ -100,7 +100,7 @@ fn is_left_behind(world: &World, key: Key, said: &Said, members: &[HostId]) -> b
     waits && remembers && !same_life && members.contains(&said.author)
 }
 
-pub(super) fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
+pub(crate) fn view_of(world: &World, host: HostId, thread: ThreadId) -> Option<ThreadView> {
     world.hosts[host].machine.as_ref().and_then(|m| m.view(thread))
 }
 

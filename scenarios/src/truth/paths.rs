@@ -26,6 +26,7 @@ const SETTLED: &str = "a settled node stays on the path";
 pub(super) struct Made {
     parent: NodeId,
     adds: Vec<OpId>,
+    refound: bool,
     author: Option<(Dev, Incarnation)>,
     key: Option<Handle>,
     roster: Option<Vec<(Dev, Incarnation)>>,
@@ -62,6 +63,13 @@ pub(super) struct Paths {
     rewraps: BTreeSet<MsgId>,
     /// Where who stood that removed a device.
     pub(super) removed_on: Vec<(ThreadId, Dev, NodeId)>,
+}
+
+impl Paths {
+    /// Nodes that begin a new group.
+    pub(super) fn refounds(&self) -> usize {
+        self.nodes.values().filter(|made| made.refound).count()
+    }
 }
 
 impl Truth {
@@ -135,6 +143,7 @@ impl Truth {
             let known = self.paths.nodes.entry((thread, made.node)).or_insert(Made {
                 parent: made.parent,
                 adds: made.adds,
+                refound: made.refound,
                 author: None,
                 key: None,
                 roster: None,

@@ -27,16 +27,14 @@ pub struct Tally {
     pub open_at_all: usize,
     /// Entries that a device opened whose removal their sender knew when it sealed them.
     pub read_after_removal: usize,
-    /// Threads that no person founded.
+    /// Commits that began a new group.
     pub refounds: usize,
 }
 
 /// Counts what is there now.
 pub fn tally(truth: &Truth, world: &World) -> Tally {
     let mut tally = Tally::default();
-    let held = world.hosts.iter().filter_map(|h| h.machine.as_ref());
-    let held: BTreeSet<_> = held.flat_map(|machine| machine.threads()).collect();
-    tally.refounds = held.iter().filter(|t| !truth.threads.contains_key(t)).count();
+    tally.refounds = truth.paths.refounds();
     for thread in truth.threads.keys() {
         let members = end::members(truth, world, *thread);
         let views = members

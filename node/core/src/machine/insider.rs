@@ -22,6 +22,12 @@ pub enum Lie {
         /// Commits that it publishes.
         publish: usize,
     },
+    /// Is of a mind with nobody: the keys of the newest node are gone, as if the author of its commit had
+    /// made them of no use to this member.
+    Lose {
+        /// Where.
+        thread: ThreadId,
+    },
 }
 
 impl Machine {
@@ -31,14 +37,14 @@ impl Machine {
     /// As [`Machine::command`]: it is no member there, or does not hold what it needs.
     pub fn lie(&mut self, store: &dyn Read, now: Now, lie: &Lie) -> Result<Vec<NodeId>, CommandError> {
         self.now = now;
-        let Lie::Grind {
-            thread,
-            whom,
-            tries,
-            publish,
-        } = lie;
+        let (Lie::Grind { thread, .. } | Lie::Lose { thread }) = lie;
         let made = with_thread!(self, store, *thread, |thread, ctx| {
-            let made = thread.grind(ctx, *whom, (*tries, *publish));
+            let made = match lie {
+                Lie::Grind {
+                    whom, tries, publish, ..
+                } => thread.grind(ctx, *whom, (*tries, *publish)),
+                Lie::Lose { .. } => thread.lose_newest(ctx),
+            };
             thread.settle(ctx);
             made
         });

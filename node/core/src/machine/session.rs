@@ -32,7 +32,7 @@ pub(crate) const HAVE_AFTER_MS: u64 = 300;
 pub(crate) const COMPARE_AFTER_MS: u64 = 2_500;
 /// Before a carrier that takes no more of a class for now is offered it again; doubles with each refusal.
 const SLOW_MS: u64 = 5_000;
-const SLOW_DOUBLINGS: u32 = 6;
+const SLOW_DOUBLINGS: u32 = 3;
 /// And again this often while the link is up.
 pub(crate) const HAVE_EVERY_MS: u64 = 15_000;
 

@@ -7,6 +7,7 @@ use crate::delivery::{Mark, State, Tracker};
 use crate::directory::{DeviceCert, Role, Signed, ThreadKind};
 use crate::entry::{Entry, Kind};
 use crate::envelope::Class;
+use crate::group::control::MadeBy;
 use crate::group::mls::Suite;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Person, Slot, ThreadId};
 use crate::mailbox::Usage;
@@ -44,6 +45,8 @@ pub struct ThreadView {
     pub members: Vec<MemberView>,
     /// Newest epoch node.
     pub head: NodeId,
+    /// Suite of its group; `None` while the genesis is not here.
+    pub suite: Option<Suite>,
     /// Devices that can open what is sealed on it; `None` if its keys or headers are not here.
     pub roster: Option<Vec<(Dev, Incarnation)>>,
     /// Epoch nodes whose keys are held.
@@ -84,6 +87,8 @@ pub struct NodeView {
     pub author: Option<(Dev, Incarnation)>,
     /// Additions that the commit names.
     pub adds: Vec<OpId>,
+    /// It begins a new group.
+    pub refound: bool,
     /// Handle of the control key that the commit makes; `None` if it makes none, or it is not here.
     pub key: Option<Handle>,
     /// Devices that can open what is sealed on it; `None` while that is not known.
@@ -179,6 +184,7 @@ impl Machine {
             title: t.genesis.as_ref().map_or_else(String::new, |g| g.title.clone()),
             members: members.collect(),
             head: t.head,
+            suite: t.suite_of(t.head),
             roster: t.head_roster().map(|r| r.iter().map(|(d, i)| (*d, *i)).collect()),
             nodes: t.nodes.len(),
             stopped: t.stopped,
@@ -219,6 +225,7 @@ impl Machine {
                 parent: commit.header.parent,
                 author: dev.zip(t.incarnation_of(author)),
                 adds: commit.header.adds.clone(),
+                refound: commit.header.made_by == MadeBy::Refound,
                 key: t.maker_of(commit),
                 roster: roster.map(|r| r.iter().map(|(d, i)| (*d, *i)).collect()),
             }

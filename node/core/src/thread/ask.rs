@@ -56,13 +56,14 @@ impl Thread {
         self.asked
             .lost
             .retain(|at| !self.open.contains(at.slot, Log::Content, at.seq));
-        let nothing = lacking.is_empty() && apart.is_empty() && self.asked.lost.is_empty();
+        let lost = self.asked.lost.iter().filter(|at| self.is_signed(at)).count();
+        let nothing = lacking.is_empty() && apart.is_empty() && lost == 0;
         if !may || nothing {
             (self.asked.due, self.asked.times, self.asked.lost_before) = (None, 0, 0);
             return None;
         }
-        let moved = self.asked.lost.len() != self.asked.lost_before;
-        self.asked.lost_before = self.asked.lost.len();
+        let moved = lost != self.asked.lost_before;
+        self.asked.lost_before = lost;
         if moved || !lacking.is_subset(&self.asked.lacking) || !apart.is_subset(&self.asked.apart) {
             // something new, or an answer came: soon, but no later than what is due
             let soon = ctx.now.mono.plus_ms(ASK_MS);
@@ -107,25 +108,41 @@ impl Thread {
         }
     }
 
-    /// The envelope of an entry came, and its message key is gone. Counts if its author signed for the entry.
+    /// The envelope of an entry came, and its message key is gone. It is asked for once its author has signed for
+    /// such an entry; before that few are believed.
     pub(super) fn lost_key(&mut self, ctx: &Ctx<'_>, at: EntryRef) {
-        let is_signed = self
-            .heads
-            .get(&at.slot)
-            .is_some_and(|info| info.head.seq >= at.seq);
         let is_here = self.entries.contains_key(&at) || self.is_own(at.slot);
-        if is_signed && !is_here && self.asked.lost.len() < limits::LOST_ENTRIES && self.asked.lost.insert(at)
-        {
+        let unsigned = self
+            .asked
+            .lost
+            .iter()
+            .filter(|other| other.slot == at.slot && !self.is_signed(other));
+        let is_full = self.asked.lost.len() >= limits::LOST_ENTRIES
+            || !self.is_signed(&at) && unsigned.count() >= limits::LOST_UNSIGNED;
+        if !is_here && !is_full && self.asked.lost.insert(at) {
             let now = ctx.now.mono;
             self.rewrap_due = Some(self.rewrap_due.map_or(now, |due| due.min(now)));
         }
+    }
+
+    /// The newest head of an entry's author covers its number.
+    fn is_signed(&self, at: &EntryRef) -> bool {
+        self.heads
+            .get(&at.slot)
+            .is_some_and(|info| info.head.seq >= at.seq)
     }
 
     /// Whom to ask for entries whose keys are gone, and for which: a member that says it can open them, another
     /// one each time.
     fn lost_at(&self, others: &[Slot]) -> Option<(Slot, Vec<(Slot, Seq)>)> {
         let turn = self.asked.times as usize;
-        let lost: Vec<EntryRef> = self.asked.lost.iter().copied().collect();
+        let lost: Vec<EntryRef> = self
+            .asked
+            .lost
+            .iter()
+            .copied()
+            .filter(|at| self.is_signed(at))
+            .collect();
         let first = *lost.get(turn * limits::ENTRIES_PER_DIRECT % lost.len().max(1))?;
         let opens = |slot: &Slot, at: &EntryRef| {
             let head = self.heads.get(slot).map(|info| &info.head);

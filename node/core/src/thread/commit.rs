@@ -219,6 +219,7 @@ impl Thread {
         }
         if head != self.head {
             self.commit_due = None;
+            self.moved = Some(ctx.now.mono);
         }
         (self.head, self.vote) = (head, vote);
         self.due_head(ctx);

@@ -315,6 +315,7 @@ impl Thread {
                     HeadInfo {
                         head: head.clone(),
                         op: id,
+                        heard: ctx.now.mono,
                     },
                 );
                 if self.most_opened_what_is_forgotten(ctx.dev()) {

@@ -4,6 +4,7 @@
 use super::Thread;
 use crate::envelope::Class;
 use crate::group::control::{Act, Commit, MadeBy, Object, Why};
+use crate::group::mls::NodeState;
 use crate::id::{Dev, NodeId, OpId};
 use crate::machine::command::CommandError;
 use crate::machine::ctx::Ctx;
@@ -42,6 +43,17 @@ impl Thread {
             self.put_control(ctx, slot, handle, Class::Text, Object::Commit(commit))?;
         }
         Ok(nodes)
+    }
+}
+
+impl Thread {
+    /// Throws the keys of the newest node away. Returns it.
+    pub(crate) fn lose_newest(&mut self, ctx: &mut Ctx<'_>) -> Result<Vec<NodeId>, CommandError> {
+        let node = self.head;
+        self.nodes.remove(&node).ok_or(CommandError::NoChange)?;
+        NodeState::drop_rows(ctx.store, self.id, node, &mut ctx.tx.batch)?;
+        self.refused.insert(node);
+        Ok(vec![node])
     }
 }
 

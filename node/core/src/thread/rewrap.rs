@@ -5,13 +5,14 @@
 //! A rewrap is sealed on the newest node, at the entry's own place, so it goes there only if every
 //! member is entitled to it; that holds for all with the policy *all*, and for entries that were
 //! sealed for everybody. Others go by [`direct`](super::direct) seal to the member alone, and so do control
-//! keys to a member that stands on an older node. Holders take turns, so that mostly one of them acts.
+//! keys to a member that stands on an older node. Each entry has its own order of members, so that mostly one
+//! of them acts, and each has its share.
 //!
 //! What this very life of a member could open when it was sealed is not sealed again unasked: the member
 //! has not got it yet, or asks for it ([`ask`](super::ask)).
 
-use super::Thread;
 use super::content::{PF_REWRAP, read_entry_row};
+use super::{HeadInfo, Thread};
 use crate::codec::Writer;
 use crate::envelope::{Class, Envelope};
 use crate::group::control::History;
@@ -26,6 +27,8 @@ use std::collections::BTreeMap;
 
 /// A head interval: what is on its way must be given the time to arrive.
 const PATIENCE_MS: u64 = 3_000;
+/// For each member that comes before this device in the order of an entry.
+const TURN_MS: u64 = 4_000;
 /// Before the same entry is handed to the same member again; doubles each time.
 const AGAIN_MS: u64 = 60_000;
 /// Entries sealed again in one round.
@@ -57,8 +60,7 @@ struct Round {
 impl Thread {
     /// A member's head came: look soon whether it lacks something.
     pub(super) fn rewrap_needed(&mut self, ctx: &Ctx<'_>) {
-        let wait = PATIENCE_MS + 2_000 * self.turn(ctx) as u64;
-        let at = ctx.now.mono.plus_ms(wait);
+        let at = ctx.now.mono.plus_ms(PATIENCE_MS);
         self.rewrap_due = Some(self.rewrap_due.map_or(at, |due| due.min(at)));
     }
 
@@ -138,11 +140,13 @@ impl Thread {
         let me = ctx.dev();
         let members = self.membership.members.iter().filter(|(d, _)| **d != me);
         let mut round = Round::default();
+        let share = (self.turn(ctx) as u64, self.membership.members.len().max(1) as u64);
         for (dev, slot) in members.map(|(d, m)| (*d, m.slot)) {
-            let Some(head) = self.heads.get(&slot).map(|h| &h.head) else {
+            let Some(HeadInfo { head, heard, .. }) = self.heads.get(&slot) else {
                 // it has not signed a head in this life: it has just joined, or is away
                 continue;
             };
+            let since = self.moved.map_or(*heard, |moved| moved.max(*heard));
             if head.node != self.head {
                 continue;
             }
@@ -159,7 +163,8 @@ impl Thread {
             let lacking = lacking.filter(|(_, m)| m.verified && m.node != NodeId::default());
             for (at, meta) in lacking {
                 let owed = (meta.class, at, slot, head.counter);
-                match self.handed_when(ctx, (dev, slot), head.counter, at) {
+                let first = since.plus_ms(PATIENCE_MS + TURN_MS * place_in(share, &meta.hash));
+                match self.handed_when(ctx, (dev, slot), (head.counter, first), at) {
                     Some(due) if due > ctx.now.mono => round.later = true,
                     Some(_) if self.is_for_all(meta.node) => round.for_all.push(owed),
                     Some(_) => round.for_one.entry(slot).or_default().push(owed),
@@ -178,13 +183,13 @@ impl Thread {
         self.handed.insert((slot, at), HandedOn { last, times, head });
     }
 
-    /// When this device should hand the entry to the member; `None` if it is not entitled, if it can get it by
+    /// When this device should hand the entry to the member, with `first` its first turn; `None` if it is not entitled, if it can get it by
     /// itself, or what was handed to it alone has not been taken.
     fn handed_when(
         &self,
         ctx: &Ctx<'_>,
         (dev, slot): (Dev, Slot),
-        head: u32,
+        (head, first): (u32, Instant),
         at: EntryRef,
     ) -> Option<Instant> {
         let meta = self.entries.get(&at)?;
@@ -212,7 +217,7 @@ impl Thread {
                     .last
                     .plus_ms(AGAIN_MS << (before.times - 1 + patience).min(6))
             }
-            None => ctx.now.mono,
+            None => first,
         })
     }
 
@@ -252,4 +257,11 @@ impl Thread {
         };
         all || self.rosters.get(&node).is_some_and(could)
     }
+}
+
+/// Members that come before this one in the order of an entry. `share`: its place in the order of the node, and
+/// how many there are; each entry begins somewhere else.
+fn place_in((place, members): (u64, u64), hash: &[u8; 32]) -> u64 {
+    let from = u64::from_le_bytes(hash[..8].try_into().expect("eight of 32 bytes")) % members;
+    (place + members - from) % members
 }
