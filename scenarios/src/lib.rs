@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod alarm;
+pub mod bench_group;
 pub mod bench_sync;
 pub mod cast;
 pub mod chance;

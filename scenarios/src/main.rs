@@ -1,6 +1,8 @@
 //! The runner of the simulator. `aidmesh-scenarios --help` lists what it can do; exit 0 means that no
 //! rule was broken, 1 that one was, 2 that the command line or a file was wrong.
 
+use aidmesh_core::limits;
+use aidmesh_scenarios::bench_group;
 use aidmesh_scenarios::bench_sync;
 use aidmesh_scenarios::planted;
 use aidmesh_scenarios::region::{self, Size};
@@ -8,7 +10,8 @@ use aidmesh_scenarios::report;
 use aidmesh_scenarios::storm::{self, Outcome, Setup, Suites};
 use aidmesh_scenarios::story::{self, LIBRARY, Recording, Run, Story};
 use aidmesh_scenarios::trace::Trace;
-use clap::{Parser, Subcommand};
+use clap::builder::RangedU64ValueParser;
+use clap::{Parser, Subcommand, ValueEnum};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,21 +95,51 @@ enum What {
     /// Measures what a part costs beside a peer and a bound.
     Bench {
         /// What to measure.
-        #[arg(value_parser = ["sync"])]
-        what: String,
+        #[arg(value_enum)]
+        what: Bench,
         /// Nothing but JSON lines.
         #[arg(long)]
         json: bool,
+        /// Of `group`: numbers of members, 2 to 128 each.
+        #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = members())]
+        members: Option<Vec<u16>>,
     },
     /// Names of the scenarios, with one sentence each.
     List,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// Bytes until two devices know what each lacks, beside negentropy.
+    Sync,
+    /// Bytes and times of a thread's keys, beside those of the bare operations.
+    Group,
+}
+
+fn members() -> RangedU64ValueParser<u16> {
+    RangedU64ValueParser::new().range(2..=limits::MEMBERS as u64)
+}
+
+const NO_MEMBERS: &str = "--members is for `bench group`";
 const NO_ECG: &str = "region invents an ECG for each patient; --ecg is for scenarios";
 const NO_DISTRICTS: &str = "only region has districts";
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().what {
+    match done(Cli::parse().what) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            // nothing can be done if stderr is closed
+            let _ = writeln!(io::stderr(), "aidmesh-scenarios: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Done = Result<bool, Box<dyn std::error::Error>>;
+
+fn done(what: What) -> Done {
+    match what {
         What::Run {
             name,
             all,
@@ -144,21 +177,18 @@ fn main() -> ExitCode {
             seeds,
             first_seed,
         } => plant(json, name, seeds, first_seed),
-        What::Bench { json, .. } => bench(json),
-        What::List => list(),
-    };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(why) => {
-            // nothing can be done if stderr is closed
-            let _ = writeln!(io::stderr(), "aidmesh-scenarios: {why}");
-            ExitCode::from(2)
+        What::Bench { what, members, .. } if what != Bench::Group && members.is_some() => {
+            Err(NO_MEMBERS.into())
         }
+        What::Bench {
+            what: Bench::Sync,
+            json,
+            ..
+        } => bench_sync(json),
+        What::Bench { json, members, .. } => bench_group(json, members),
+        What::List => list(),
     }
 }
-
-type Done = Result<bool, Box<dyn std::error::Error>>;
 
 fn all_of_them(
     seed: Option<u64>,
@@ -260,7 +290,24 @@ fn run(
     Ok(fine)
 }
 
-fn bench(json: bool) -> Done {
+fn bench_group(json: bool, members: Option<Vec<u16>>) -> Done {
+    let members = members.map(|all| all.into_iter().map(usize::from).collect());
+    let members = members.unwrap_or(bench_group::MEMBERS.to_vec());
+    let (bare, all) = bench_group::run(&members)?;
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::json!({ "bare": bare }))?;
+        for costs in &all {
+            writeln!(out, "{}", serde_json::to_string(costs)?)?;
+        }
+        return Ok(true);
+    }
+    bare.tell(&mut out)?;
+    all.iter().try_for_each(|costs| costs.tell(&mut out))?;
+    Ok(true)
+}
+
+fn bench_sync(json: bool) -> Done {
     let results = bench_sync::run().ok_or("two machines did not exchange what they should")?;
     let mut out = io::stdout().lock();
     for result in &results {
@@ -416,5 +463,58 @@ fn lines(wanted: bool) -> Trace {
         // a closed pipe ends the reading, not the run
         true => Trace::telling(Box::new(|line| drop(writeln!(io::stdout(), "{line}")))),
         false => Trace::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERFORMANCE: &str = include_str!("../../docs/reference/performance.md");
+    const SIMULATOR: &str = include_str!("../../docs/reference/simulator.md");
+    const ARCHITECTURE: &str = include_str!("../../docs/ARCHITECTURE.md");
+
+    /// Command lines of this program on a page, without what starts it.
+    fn commands(page: &str) -> Vec<&str> {
+        let after = page.split("cargo run --release -p aidmesh-scenarios -- ").skip(1);
+        after.filter_map(|rest| rest.split(['\n', '`']).next()).collect()
+    }
+
+    fn parsed(command: &str) -> What {
+        let words = std::iter::once("aidmesh-scenarios").chain(command.split(' '));
+        Cli::try_parse_from(words)
+            .unwrap_or_else(|why| panic!("{command}: {why}"))
+            .what
+    }
+
+    #[test]
+    fn commands_on_pages_are_understood() {
+        for page in [PERFORMANCE, SIMULATOR, ARCHITECTURE] {
+            let commands = commands(page);
+            assert!(!commands.is_empty());
+            for command in commands {
+                parsed(command);
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_form_on_the_page_of_performance_runs() {
+        let short = |command: &&&str| command.contains("--members");
+        let all = commands(PERFORMANCE);
+        let short: Vec<_> = all.iter().filter(short).collect();
+        assert!(!short.is_empty());
+        for command in short {
+            assert!(done(parsed(command)).unwrap(), "{command}");
+        }
+    }
+
+    #[test]
+    fn members_belong_to_the_bench_of_groups() {
+        assert!(done(parsed("bench sync --members 2")).is_err());
+        for wrong in ["bench group --members 1", "bench group --members 129", "bench"] {
+            let words = std::iter::once("aidmesh-scenarios").chain(wrong.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "{wrong}");
+        }
     }
 }

@@ -40,3 +40,7 @@ pub mod sync;
 mod thread;
 pub mod time;
 pub mod wire;
+
+/// For measuring what handing on costs.
+#[doc(hidden)]
+pub use thread::shortest_rewrap;

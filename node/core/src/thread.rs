@@ -29,6 +29,7 @@ mod track;
 mod waiting;
 
 pub(crate) use content::{Absorbed, read_entry_row};
+pub use proof::shortest_rewrap;
 
 use crate::blob::Manifest;
 use crate::blobs::Blobs;

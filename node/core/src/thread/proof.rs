@@ -127,6 +127,14 @@ impl Proof {
     }
 }
 
+/// The plaintext of the shortest rewrap: proven by its author's newest head, no later hashes.
+pub fn shortest_rewrap(before: [u8; 32], entry: &[u8]) -> Bytes {
+    let mut w = Writer::new();
+    Proof::proven(before).write_rewrap(&mut w, b"");
+    w.put(entry);
+    w.finish()
+}
+
 fn read_chain(r: &mut Reader<'_>) -> Result<([u8; 32], Vec<[u8; 32]>), Malformed> {
     let before = r.array()?;
     let k = r.count(limits::HASHES_PER_REWRAP)?;
