@@ -503,6 +503,7 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "two-removals",
     "another-suite",
     "commit-of-use-to-half",
+    "two-camps",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.

@@ -52,6 +52,11 @@ impl Suite {
         self.mls().into()
     }
 
+    /// Whether what is sealed in it holds against more than what is sealed in the other one.
+    pub fn is_stronger_than(self, other: Suite) -> bool {
+        (self, other) == (Suite::XWing, Suite::Classical)
+    }
+
     /// From its number.
     pub fn from_u16(number: u16) -> Option<Suite> {
         [Suite::XWing, Suite::Classical]

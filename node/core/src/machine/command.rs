@@ -199,11 +199,11 @@ pub enum Command {
         /// Whom.
         dev: Dev,
     },
-    /// Ask all members to go on with a group of another suite, once each of them has answered.
+    /// Ask all members to go on with a group of a stronger suite, once each of them has answered.
     Refound {
         /// Where.
         thread: ThreadId,
-        /// Which suite; `None` takes the request back.
+        /// Which suite; `None` takes the request back. Another than a stronger one is no change.
         suite: Option<Suite>,
     },
     /// Say something.

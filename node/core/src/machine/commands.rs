@@ -137,7 +137,7 @@ impl Machine {
         });
     }
 
-    /// Asks all members to go on with a group of another suite; `None` takes that back.
+    /// Asks all members to go on with a group of a stronger suite; `None` takes that back.
     fn refound(&mut self, store: &dyn Read, id: ThreadId, suite: Option<Suite>) -> Result<(), CommandError> {
         let lapsed = self.lease_expired()?;
         with_thread!(self, store, id, |thread, ctx| {
@@ -150,7 +150,9 @@ impl Machine {
             if suite == Some(Suite::XWing) && members > crate::limits::XWING_MEMBERS {
                 return Err(CommandError::Full("members of a post-quantum thread"));
             }
-            if suite.is_some() && suite == now || suite.is_none() && !thread.asks_refound(ctx.dev()) {
+            if suite.is_some_and(|suite| !now.is_some_and(|now| suite.is_stronger_than(now)))
+                || suite.is_none() && !thread.asks_refound(ctx.dev())
+            {
                 return Err(CommandError::NoChange);
             }
             let suite = suite.map_or(0, Suite::to_u16);

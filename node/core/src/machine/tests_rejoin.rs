@@ -4,6 +4,7 @@ use super::command::{Command, CommandError};
 use super::tests::Table;
 use super::tests_hostile::three;
 use super::*;
+use crate::group::control::Act;
 use crate::group::mls::{NodeState, Suite};
 use crate::id::NodeId;
 
@@ -122,8 +123,17 @@ fn a_thread_goes_on_with_another_suite_when_all_have_answered() {
             );
         }
     }
-    let again = table.try_command(medic, ask(Some(Suite::XWing)));
-    assert_eq!(again.unwrap_err(), CommandError::NoChange);
+    for none in [Suite::XWing, Suite::Classical] {
+        let again = table.try_command(medic, ask(Some(none)));
+        assert_eq!(again.unwrap_err(), CommandError::NoChange);
+    }
+    // a member that asks for a weaker one all the same is answered by nobody
+    table.hack(nurse, thread, |t, ctx| {
+        let suite = Suite::Classical.to_u16();
+        t.put_op(ctx, Act::Refound { suite }).unwrap();
+    });
+    table.pass(120_000);
+    assert_eq!(suite(&table, medic, thread), Some(Suite::XWing));
     table.reopen(nurse);
     assert_eq!(suite(&table, nurse, thread), Some(Suite::XWing));
 }

@@ -1,4 +1,4 @@
-//! New leaves: for a member that cannot use the newest node, and for all when the thread goes on with another
+//! New leaves: for a member that cannot use the newest node, and for all when the thread goes on with a stronger
 //! suite.
 //!
 //! A member that stands in the newest node's roster and stays without its keys, though others tell of it,
@@ -6,7 +6,7 @@
 //! it is. What others wrote meanwhile it asks for ([`ask`](super::ask)). It takes the request back if the keys
 //! come after all.
 //!
-//! A `Refound` asks all for key packages of another suite. The thread goes on as it is until each member of
+//! A `Refound` asks all for key packages of a stronger suite. The thread goes on as it is until each member of
 //! the newest node has published one; then its author, or another one by turn, founds a new group, adds all
 //! and commits that as a child like any other. Nobody is left out: a member that does not answer keeps the
 //! thread on its old group until people remove it or take the request back. A half that is cut off cannot found
@@ -95,7 +95,7 @@ impl Thread {
             .collect()
     }
 
-    /// A request for another suite than the newest node's.
+    /// A request for a stronger suite than the newest node's. No member leads the others to a weaker one.
     pub(super) fn refound_due(&self) -> Option<Asked> {
         if self.membership.refounds.is_empty() {
             return None;
@@ -107,7 +107,8 @@ impl Thread {
             .iter()
             .filter_map(|((dev, inc), (_, op, suite))| {
                 let is_member = self.membership.members.get(dev).is_some_and(|m| m.inc == *inc);
-                let suite = Suite::from_u16(*suite).filter(|suite| is_member && *suite != now)?;
+                let suite =
+                    Suite::from_u16(*suite).filter(|suite| is_member && suite.is_stronger_than(now))?;
                 Some(Asked {
                     op: *op,
                     dev: *dev,
@@ -166,8 +167,9 @@ impl Thread {
         let author = self.slots.get(&header.author).map(|author| author.dev);
         let mut others = roster.keys().filter(|dev| Some(**dev) != author);
         let suites: Vec<Suite> = header.adds.iter().filter_map(|id| self.asks_suite(*id)).collect();
-        let is_other = |suite: &Suite| self.suite_of(header.parent) != Some(*suite);
-        let one = matches!(&suites[..], [suite] if is_other(suite));
+        let before = self.suite_of(header.parent);
+        let is_stronger = |suite: &Suite| before.is_some_and(|before| suite.is_stronger_than(before));
+        let one = matches!(&suites[..], [suite] if is_stronger(suite));
         one && others.all(|dev| rejoined.contains(dev))
     }
 
