@@ -34,6 +34,9 @@ enum What {
         /// All of them.
         #[arg(long, conflicts_with = "name")]
         all: bool,
+        /// With --all: without those that take minutes.
+        #[arg(long, requires = "all")]
+        short: bool,
         /// A scenario that is not in the library, from its file.
         #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "all"])]
         file: Option<PathBuf>,
@@ -143,6 +146,7 @@ fn done(what: What) -> Done {
         What::Run {
             name,
             all,
+            short,
             file,
             seed,
             ecg,
@@ -153,7 +157,10 @@ fn done(what: What) -> Done {
             Some(name) if name == region::NAME && ecg.is_some() => Err(NO_ECG.into()),
             Some(name) if name == region::NAME => play_region(seed, districts, trace, json),
             Some(_) if districts.is_some() => Err(NO_DISTRICTS.into()),
-            None if file.is_none() => all_of_them(seed, ecg, trace, json, districts),
+            None if file.is_none() => {
+                let list = stories(None, None).map(|list| without_long(list, short));
+                list.and_then(|list| all_of_them(list, (seed, ecg), (trace, json), districts))
+            }
             name => stories(name, file).and_then(|list| run(list, seed, ecg, trace, json)),
         },
         What::Storm {
@@ -190,14 +197,18 @@ fn done(what: What) -> Done {
     }
 }
 
+fn without_long(mut list: Vec<(String, Story)>, short: bool) -> Vec<(String, Story)> {
+    list.retain(|(_, story)| !(short && story.long));
+    list
+}
+
 fn all_of_them(
-    seed: Option<u64>,
-    ecg: Option<PathBuf>,
-    trace: bool,
-    json: bool,
+    list: Vec<(String, Story)>,
+    (seed, ecg): (Option<u64>, Option<PathBuf>),
+    (trace, json): (bool, bool),
     districts: Option<u64>,
 ) -> Done {
-    let fine = run(stories(None, None)?, seed, ecg, trace, json)?;
+    let fine = run(list, seed, ecg, trace, json)?;
     // the whole region takes minutes; a district of it finds what a scenario of two devices cannot
     Ok(play_region(seed, districts.or(Some(1)), trace, json)? && fine)
 }

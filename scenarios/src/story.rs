@@ -38,6 +38,9 @@ pub struct Story {
     /// Hybrid post-quantum suite unless it says "classical".
     #[serde(default)]
     pub suite: SuiteName,
+    /// It takes minutes: `run --all --short` leaves it out.
+    #[serde(default)]
+    pub long: bool,
     /// Devices.
     pub device: Vec<Device>,
     /// Cables.

@@ -10,10 +10,12 @@ use aidmesh_core::clinical::{Act, Emergency};
 use aidmesh_core::directory::Role;
 use aidmesh_core::entry::Kind;
 use aidmesh_core::envelope::Class;
+use aidmesh_core::group::mls::Suite;
 use aidmesh_core::id::ThreadId;
 use aidmesh_core::machine::command::{Command, EntryRef, LayerData, Outgoing};
 use aidmesh_core::machine::event::Event;
 use aidmesh_core::machine::input::Input;
+use aidmesh_core::machine::insider::Lie;
 use bytes::Bytes;
 
 impl Storm {
@@ -50,8 +52,23 @@ impl Storm {
         match self.chance.below(10) {
             0..=2 => self.late_join(),
             3..=4 => self.remove(),
-            5..=7 => self.part(),
+            5..=6 => self.part(),
+            7 => self.change_keys(),
             _ => self.reunite(),
+        }
+    }
+
+    /// Somebody asks for a stronger suite, or has no use for the newest keys; never the guardian, so that somebody
+    /// has them.
+    fn change_keys(&mut self) {
+        let Some((host, thread)) = self.writer() else {
+            return;
+        };
+        if self.chance.percent(50) {
+            let suite = Some(Suite::XWing);
+            self.world.command(host, Command::Refound { thread, suite });
+        } else if host != self.guardian() {
+            self.world.lie(host, &Lie::Lose { thread });
         }
     }
 
@@ -141,10 +158,10 @@ impl Storm {
         if host == by {
             return;
         }
-        if let Some(Ok(_)) = self
-            .world
-            .command(host, Command::MakeCard { suite: self.suite() })
-        {
+        let adder = self.world.hosts[by].machine.as_ref();
+        let suite = adder.and_then(|m| m.view(thread)?.suite);
+        let suite = suite.unwrap_or(self.suite());
+        if let Some(Ok(_)) = self.world.command(host, Command::MakeCard { suite }) {
             self.joining.push((host, thread, by));
         }
     }

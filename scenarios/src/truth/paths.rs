@@ -140,7 +140,10 @@ impl Truth {
         };
         let mut fresh = Vec::new();
         for made in machine.nodes(thread) {
-            let known = self.paths.nodes.entry((thread, made.node)).or_insert(Made {
+            let at = (thread, made.node);
+            let is_new = made.refound && !self.paths.nodes.contains_key(&at);
+            world.counters.refounds += u64::from(is_new);
+            let known = self.paths.nodes.entry(at).or_insert(Made {
                 parent: made.parent,
                 adds: made.adds,
                 refound: made.refound,

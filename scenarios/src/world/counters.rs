@@ -49,6 +49,8 @@ counters! {
     rewraps,
     /// Direct seals that were sent, each once however often.
     direct_seals,
+    /// Commits that began a new group.
+    refounds,
     /// All acts of hostile peers: frames, swallowed lines with each false receipt, everything handed to a
     /// removed device, orders to a relay.
     hostile_acts,

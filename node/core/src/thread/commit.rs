@@ -342,7 +342,8 @@ impl Thread {
             .members
             .iter()
             .filter(|(d, m)| roster.get(*d) != Some(&m.inc));
-        let adds: Vec<(OpId, Dev)> = missing.map(|(d, m)| (m.add, *d)).collect();
+        let missing = missing.map(|(d, m)| (m.add, *d));
+        let adds: Vec<(OpId, Dev)> = missing.filter(|(op, _)| self.package_of(*op).is_some()).collect();
         if !adds.is_empty() {
             return self.commit(ctx, adds, vec![], &[]);
         }
@@ -584,12 +585,25 @@ impl Thread {
         Ok(())
     }
 
-    /// The key package that an Add or a Rejoin names.
+    /// The key package that an Add or a Rejoin names, if it fits the newest node; for an Add of another suite
+    /// the one that the life which it began published since.
     pub(super) fn package_of(&self, op: OpId) -> Option<Bytes> {
-        let (Act::Add { kp, .. } | Act::Rejoin { kp }) = self.ops.as_ref()?.get(op)?.1.act else {
-            return None;
+        let suite = self.suite_of(self.head)?;
+        let fitting = |kp: &[u8; 32]| {
+            let package = self.packages.get(kp);
+            package
+                .filter(|package| package.suite == suite)
+                .map(|package| package.bytes.clone())
         };
-        self.packages.get(&kp?).map(|package| package.bytes.clone())
+        let since = |dev: Dev, inc| {
+            let rejoin = self.membership.rejoins.get(&(dev, inc))?;
+            fitting(&rejoin.kp?)
+        };
+        match self.ops.as_ref()?.get(op)?.1.act {
+            Act::Add { dev, inc, kp, .. } => fitting(&kp?).or_else(|| since(dev, inc)),
+            Act::Rejoin { kp } => fitting(&kp?),
+            _ => None,
+        }
     }
 }
 

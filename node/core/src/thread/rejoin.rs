@@ -10,7 +10,7 @@
 //! the newest node has published one; then its author, or another one by turn, founds a new group, adds all
 //! and commits that as a child like any other. Nobody is left out: a member that does not answer keeps the
 //! thread on its old group until people remove it or take the request back. A half that is cut off cannot found
-//! for the rest.
+//! for the rest. Who was added on a branch that knows nothing of it publishes a package of the new suite, too.
 
 use super::Thread;
 use crate::envelope::Class;
@@ -24,10 +24,12 @@ use crate::time::Instant;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A member waits this long for keys that may be on their way; doubles with each request.
+/// A member waits this long for keys that may be on their way, if others are heard; doubles with each request.
 const STUCK_MS: u64 = 180_000;
+/// The same where others are silent, or out of reach.
+const SILENT_MS: u64 = 600_000;
 const DOUBLINGS: u32 = 6;
-/// And for so many signed heads of others.
+/// So many signed heads of others mean that they are heard.
 const CONTACTS: u32 = 3;
 /// Before a request that could not be written is tried again.
 const AGAIN_MS: u64 = 60_000;
@@ -183,7 +185,12 @@ impl Thread {
     pub(super) fn refound(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
         let (asked, added) = self.refound_ready(ctx.dev()).ok_or(CommandError::NoChange)?;
         self.room_for_commit(false)?;
-        let packages = added.iter().map(|(op, _)| self.package_of(*op));
+        let packages = added.iter().map(|(op, _)| {
+            let Act::Rejoin { kp } = self.ops.as_ref()?.get(*op)?.1.act else {
+                return None;
+            };
+            self.packages.get(&kp?).map(|package| package.bytes.clone())
+        });
         let packages = packages
             .collect::<Option<Vec<Bytes>>>()
             .ok_or(CommandError::UnknownDevice)?;
@@ -209,7 +216,8 @@ impl Thread {
         }
         let wanted = self.leaf_wanted(ctx);
         let asks = self.me(ctx.dev()).is_some() && self.rejoins_due().contains_key(&ctx.dev());
-        if asks && wanted.is_none() && self.stuck.is_none() && self.refound_due().is_none() {
+        let idle = self.stuck.is_none() && self.refound_due().is_none();
+        if asks && idle && wanted.is_none() {
             let _ = self.put_op(ctx, Act::Rejoin { kp: None });
         }
         self.rejoin_due = wanted.map(|(at, _)| at);
@@ -231,14 +239,37 @@ impl Thread {
                 .map(|(_, kp)| self.suite_of_package(kp));
             due == Some(Some(suite))
         };
-        if let Some(stuck) = self.stuck.filter(|stuck| stuck.heads >= CONTACTS) {
+        if let Some(stuck) = self.stuck {
             let suite = self.suite_of(self.head)?;
-            let at = stuck.since.plus_ms(STUCK_MS << self.leaves_asked.min(DOUBLINGS));
+            let wait = if stuck.heads >= CONTACTS {
+                STUCK_MS
+            } else {
+                SILENT_MS
+            };
+            let at = stuck.since.plus_ms(wait << self.leaves_asked.min(DOUBLINGS));
             return (!is_out(suite)).then_some((at, suite));
+        }
+        if let Some(suite) = self.suite_of_new_keys(me) {
+            let out = self
+                .me(me)
+                .and_then(|(_, inc)| self.membership.rejoins.get(&(me, inc))?.kp);
+            let is_out = out.and_then(|kp| self.suite_of_package(&kp)) == Some(suite);
+            return (!is_out).then(|| (self.asked_again.unwrap_or(ctx.now.mono), suite));
         }
         let asked = self.refound_due().filter(|asked| asked.dev != me)?;
         let may = !self.is_stale(me) && self.stands_on(me, self.head) && self.holds(self.head);
         (may && !is_out(asked.suite)).then(|| (self.asked_again.unwrap_or(ctx.now.mono), asked.suite))
+    }
+
+    /// The newest node's suite, if this device is to be added to it with a package of another one.
+    fn suite_of_new_keys(&self, me: Dev) -> Option<Suite> {
+        let member = self.membership.members.get(&me)?;
+        let is_there = self.rosters.get(&self.head)?.get(&me) == Some(&member.inc);
+        let (suite, own) = (
+            self.suite_of(self.head)?,
+            self.suite_of_package(&member.kp_hash?)?,
+        );
+        (!is_there && suite != own).then_some(suite)
     }
 
     /// The suite of the key package that this device has to publish now.
