@@ -162,6 +162,8 @@ pub struct Truth {
     latest_ms: BTreeMap<HostId, u64>,
     wire: wire::Seen,
     paths: paths::Paths,
+    /// When a device lost keys of a thread last.
+    losses: BTreeMap<(HostId, ThreadId), u64>,
     /// Rows of carried items that a relay owes.
     owed: BTreeMap<(HostId, Vec<u8>), kept::Owed>,
     /// Entries whose number a restored store gave again after it was sealed: no word fits them, until
@@ -208,6 +210,12 @@ impl Truth {
             | Command::SignOn { .. }
             | Command::SignOff => {}
         }
+    }
+
+    /// A device has lost keys of a thread, through no fault of the rules.
+    pub fn on_loss(&mut self, now_us: u64, host: HostId, thread: ThreadId) {
+        self.losses.insert((host, thread), now_us);
+        self.paths.unsettle(thread, host);
     }
 
     /// A device lies from here on: what it signs is no rule's business, what others do is.

@@ -202,9 +202,13 @@ impl World {
         let h = &mut self.hosts[host];
         let nodes = h.machine.as_mut()?.lie(&h.disk, now, lie).ok()?;
         self.trace.add(Tag::Command, self.now_us, host, bytes.as_bytes());
-        let Lie::Grind { thread, whom, .. } = *lie else {
-            self.drain(host);
-            return Some(nodes);
+        let (thread, whom) = match *lie {
+            Lie::Grind { thread, whom, .. } => (thread, whom),
+            Lie::Lose { thread } => {
+                self.with_truth(|truth, world| truth.on_loss(world.now_us, host, thread));
+                self.drain(host);
+                return Some(nodes);
+            }
         };
         let removal = Command::Remove { thread, dev: whom };
         let (command, entry) = (0, None);

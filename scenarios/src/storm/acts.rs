@@ -158,12 +158,18 @@ impl Storm {
         if host == by {
             return;
         }
-        let adder = self.world.hosts[by].machine.as_ref();
-        let suite = adder.and_then(|m| m.view(thread)?.suite);
-        let suite = suite.unwrap_or(self.suite());
+        let suite = self.suite_at(by, thread);
         if let Some(Ok(_)) = self.world.command(host, Command::MakeCard { suite }) {
-            self.joining.push((host, thread, by));
+            self.joining.push((host, thread, by, suite));
         }
+    }
+
+    /// The suite of a thread as a device knows it.
+    fn suite_at(&self, host: HostId, thread: ThreadId) -> Suite {
+        let machine = self.world.hosts[host].machine.as_ref();
+        machine
+            .and_then(|m| m.view(thread)?.suite)
+            .unwrap_or(self.suite())
     }
 
     /// A physician in every thread from the start, who is not removed and loses no store: there is always
@@ -363,7 +369,11 @@ impl Storm {
                 let Some(at) = self.joining.iter().position(|j| j.0 == host) else {
                     return;
                 };
-                let (_, thread, by) = self.joining.remove(at);
+                let (_, thread, by, suite) = self.joining.remove(at);
+                if suite != self.suite_at(by, thread) {
+                    // an older card of that suite may be there, whose secrets are lost
+                    return self.join(host, thread, by);
+                }
                 let _ = self.world.command(by, Command::LearnCard { card });
                 let (dev, role) = (self.dev(host), self.role(host));
                 let _ = self.world.command(by, Command::Add { thread, dev, role });

@@ -90,7 +90,12 @@ impl Storm {
             return false;
         };
         let waits = match (machine.view(thread), h.rebuilt_us) {
-            (Some(view), Some(_)) => view.stopped == Some(Stopped::Restored),
+            (Some(view), Some(_)) => match view.stopped {
+                Some(Stopped::Restored) => true,
+                // added with a card whose secrets its restored store forgot: it never came
+                Some(Stopped::Removed) => self.added_long_ago(thread, host),
+                _ => false,
+            },
             (None, Some(us)) => !self.added_since(thread, host, us) || self.welcome_is_lost(thread, host),
             (None, None) => self.welcome_is_lost(thread, host),
             (Some(_), None) => false,
@@ -109,6 +114,13 @@ impl Storm {
         let added = changes.filter(|c| c.dev == dev && c.added).map(|c| c.at_us).max();
         let rebuilt = self.world.hosts.iter().filter_map(|h| h.rebuilt_us).max();
         added < rebuilt && added.is_some_and(|at| self.world.now_us > at + 10 * MINUTE)
+    }
+
+    fn added_long_ago(&self, thread: ThreadId, host: HostId) -> bool {
+        let dev = self.dev(host);
+        let changes = self.world.truth.threads[&thread].changes.iter();
+        let added = changes.filter(|c| c.dev == dev && c.added).map(|c| c.at_us).max();
+        added.is_some_and(|at| self.world.now_us > at + 10 * MINUTE)
     }
 
     /// It was added after its store was restored, and the Welcome is on its way.

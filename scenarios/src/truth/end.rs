@@ -281,12 +281,17 @@ fn can_prove(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
     author_stays(world, key, said, members) || members.iter().any(prove)
 }
 
-/// The device never lost its store, or the entry was said to the life that it has since.
+/// The device never lost its store, or the entry was said to the life that it has since; nor did it lose keys since
+/// then.
 fn remembers(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
     let (dev, rebuilt_us) = (world.hosts[host].dev(), world.hosts[host].rebuilt_us);
     let changes = truth.threads[&key.0].changes.iter();
     let added = changes.filter(|c| Some(c.dev) == dev && c.added).map(|c| c.at_us);
-    rebuilt_us.is_none() || added.max().is_none_or(|at_us| said.at_us > at_us)
+    let lost = truth
+        .losses
+        .get(&(host, key.0))
+        .is_some_and(|at_us| said.at_us <= *at_us);
+    !lost && (rebuilt_us.is_none() || added.max().is_none_or(|at_us| said.at_us > at_us))
 }
 
 /// The author's word about a member for which it was sealed.

@@ -61,11 +61,32 @@ pub(super) struct Paths {
     settled: BTreeMap<ThreadId, Vec<Settled>>,
     hosts: BTreeMap<Dev, HostId>,
     rewraps: BTreeSet<MsgId>,
+    /// Members that somebody else counted while it held the control key: whom it may tell it. What was told is on
+    /// its way, whatever happens meanwhile.
+    counted: BTreeSet<(ThreadId, Handle, Dev)>,
     /// Where who stood that removed a device.
     pub(super) removed_on: Vec<(ThreadId, Dev, NodeId)>,
 }
 
 impl Paths {
+    fn count(&mut self, thread: ThreadId, own: Option<Dev>, standing: &Standing) {
+        for key in &standing.keys {
+            let others = standing.members.iter().filter(|(dev, _)| Some(*dev) != own);
+            self.counted.extend(others.map(|(dev, _)| (thread, *key, *dev)));
+        }
+    }
+
+    /// Whether somebody else who held the key ever counted the device.
+    pub(super) fn counted(&self, thread: ThreadId, key: Handle, dev: Dev) -> bool {
+        self.counted.contains(&(thread, key, dev))
+    }
+
+    /// A device has lost keys: where it stood is no longer settled with it.
+    pub(super) fn unsettle(&mut self, thread: ThreadId, host: HostId) {
+        let settled = self.settled.entry(thread).or_default();
+        settled.retain(|s| !s.hosts.contains(&host));
+    }
+
     /// Nodes that begin a new group.
     pub(super) fn refounds(&self) -> usize {
         self.nodes.values().filter(|made| made.refound).count()
@@ -105,6 +126,7 @@ impl Truth {
     fn moved(&mut self, world: &mut World, place: (HostId, ThreadId), standing: Standing) {
         let (host, thread) = place;
         let before = self.paths.now.insert(place, standing.clone()).unwrap_or_default();
+        self.paths.count(thread, world.hosts[host].dev(), &standing);
         let is_known = |node: &NodeId| self.paths.nodes.contains_key(&(thread, *node));
         let all_known = standing.heads.iter().all(|(.., node)| is_known(node));
         if !all_known || before.keys != standing.keys || before.head != standing.head {

@@ -58,14 +58,11 @@ impl Truth {
             return;
         };
         for key in standing.keys.iter().filter(|key| !before.contains(key)) {
-            let counts_it = |(other, s): (HostId, &Standing)| {
-                let is_member = s.members.iter().any(|(member, _)| *member == dev);
-                other != host && is_member && s.keys.contains(key)
-            };
+            let counted = self.paths.counted(thread, *key, dev);
             let makers = self.paths.made_with(thread, *key);
             let allowed = |node: &NodeId| self.paths.may_read_below(thread, *node, dev);
             let is_owed = makers.is_empty() || makers.iter().any(allowed);
-            if !is_owed && !self.paths.standings(thread).any(counts_it) {
+            if !is_owed && !counted {
                 let name = &world.hosts[host].name;
                 let what = format!(
                     "{name} got the control key of {}, on which it was removed",

@@ -136,14 +136,16 @@ impl Thread {
     /// one each time.
     fn lost_at(&self, others: &[Slot]) -> Option<(Slot, Vec<(Slot, Seq)>)> {
         let turn = self.asked.times as usize;
-        let lost: Vec<EntryRef> = self
-            .asked
-            .lost
-            .iter()
-            .copied()
-            .filter(|at| self.is_signed(at))
+        // what was handed on waits for the rest of its proof, or is false: it comes after what was not
+        let signed = self.asked.lost.iter().filter(|at| self.is_signed(at));
+        let lost = signed.map(|at| (self.entries.contains_key(at), *at));
+        let lost: Vec<EntryRef> = lost
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(|(_, at)| at)
             .collect();
-        let first = *lost.get(turn * limits::ENTRIES_PER_DIRECT % lost.len().max(1))?;
+        let from = turn * limits::ENTRIES_PER_DIRECT % lost.len().max(1);
+        let first = *lost.get(from)?;
         let opens = |slot: &Slot, at: &EntryRef| {
             let head = self.heads.get(slot).map(|info| &info.head);
             *slot == at.slot || head.is_some_and(|h| h.open.contains(at.slot, Log::Content, at.seq))
@@ -154,9 +156,15 @@ impl Thread {
             .filter(|slot| opens(slot, &first))
             .collect();
         let holder = *holders.get(turn % holders.len().max(1))?;
-        let there = lost.iter().filter(|at| **at >= first && opens(&holder, at));
-        let there = there.take(limits::ENTRIES_PER_DIRECT).map(|at| (at.slot, at.seq));
-        Some((holder, there.collect()))
+        let turned = lost[from..]
+            .iter()
+            .chain(&lost[..from])
+            .filter(|at| opens(&holder, at));
+        let there = turned
+            .take(limits::ENTRIES_PER_DIRECT)
+            .map(|at| (at.slot, at.seq));
+        let there: BTreeSet<(Slot, Seq)> = there.collect();
+        Some((holder, there.into_iter().collect()))
     }
 
     /// Ids of ops, nodes and key packages that objects here name and that are not here.
@@ -215,8 +223,7 @@ impl Thread {
         if is_soon || self.is_stale(ctx.dev()) {
             return;
         }
-        let entries = self.owed_to_asker(slot, &question.entries);
-        if !entries.is_empty() {
+        for entries in self.owed_to_asker(slot, &question.entries) {
             self.asked.answered.insert(slot, ctx.now.mono);
             if let Err(error) = self.hand_to_one(ctx, slot, entries) {
                 tracing::debug!(%error, "entries asked for");
@@ -251,23 +258,22 @@ impl Thread {
         }
     }
 
-    /// Of entries that a member asks for those that it was meant to read.
-    fn owed_to_asker(&self, slot: Slot, entries: &[(Slot, Seq)]) -> Vec<Owed> {
+    /// Of entries that a member asks for those that it was meant to read, in an item for each class.
+    fn owed_to_asker(&self, slot: Slot, entries: &[(Slot, Seq)]) -> Vec<Vec<Owed>> {
         let Some(dev) = self.slots.get(&slot).map(|author| author.dev) else {
             return vec![];
         };
         let head = self.heads.get(&slot).map_or(0, |info| info.head.counter);
-        let named = entries.iter().map(|(slot, seq)| EntryRef {
-            slot: *slot,
-            seq: *seq,
-        });
-        let mut owed: Vec<Owed> = named
-            .filter_map(|at| Some((at, self.entries.get(&at)?)))
-            .filter(|(_, meta)| meta.verified && self.could_open(dev, meta.node))
-            .map(|(at, meta)| (meta.class, at, slot, head))
-            .collect();
-        owed.sort();
-        owed
+        let mut items: BTreeMap<Class, Vec<Owed>> = BTreeMap::new();
+        for &(of, seq) in entries {
+            let at = EntryRef { slot: of, seq };
+            let meta = self.entries.get(&at).filter(|meta| meta.verified);
+            if let Some(meta) = meta.filter(|meta| self.could_open(dev, meta.node)) {
+                let class = meta.class.max(Class::Clinical);
+                items.entry(class).or_default().push((meta.class, at, slot, head));
+            }
+        }
+        items.into_values().collect()
     }
 
     /// Rows of second heads, then of the newest.

@@ -585,8 +585,8 @@ impl Thread {
         Ok(())
     }
 
-    /// The key package that an Add or a Rejoin names, if it fits the newest node; for an Add of another suite
-    /// the one that the life which it began published since.
+    /// The key package that an Add or a Rejoin names, if it fits the newest node; for an Add of another suite, or
+    /// of the founder, which names none, the one that the life which it began published since.
     pub(super) fn package_of(&self, op: OpId) -> Option<Bytes> {
         let suite = self.suite_of(self.head)?;
         let fitting = |kp: &[u8; 32]| {
@@ -600,7 +600,7 @@ impl Thread {
             fitting(&rejoin.kp?)
         };
         match self.ops.as_ref()?.get(op)?.1.act {
-            Act::Add { dev, inc, kp, .. } => fitting(&kp?).or_else(|| since(dev, inc)),
+            Act::Add { dev, inc, kp, .. } => kp.and_then(|kp| fitting(&kp)).or_else(|| since(dev, inc)),
             Act::Rejoin { kp } => fitting(&kp?),
             _ => None,
         }

@@ -16,7 +16,7 @@ use super::Thread;
 use crate::envelope::Class;
 use crate::group::control::{Act, Commit, MadeBy, Object, key_package_hash};
 use crate::group::mls::{NodeState, Suite};
-use crate::id::{Dev, Incarnation, NodeId, OpId};
+use crate::id::{Dev, Handle, Incarnation, NodeId, OpId};
 use crate::limits;
 use crate::machine::command::CommandError;
 use crate::machine::ctx::Ctx;
@@ -129,20 +129,14 @@ impl Thread {
         self.packages.get(hash).map(|package| package.suite)
     }
 
-    /// A member whose leaf this device can replace on the newest node: not itself, and while a request for
-    /// another suite is due only who says that it stands elsewhere.
+    /// A member whose leaf this device can replace on the newest node: not itself. Who answers to a request for
+    /// another suite has a package of that one.
     pub(super) fn leaf_to_replace(&self, me: Dev) -> Option<(OpId, Dev)> {
         let due = self.rejoins_due();
         let suite = (!due.is_empty()).then(|| self.suite_of(self.head))??;
-        let refound = self.refound_due().is_some();
-        let stands_here = |dev: &Dev| {
-            let slot = self.membership.members.get(dev).map(|m| m.slot);
-            let head = slot.and_then(|slot| self.heads.get(&slot));
-            head.is_some_and(|info| info.head.node == self.head)
-        };
-        let mut due = due.into_iter().filter(|(dev, (_, kp))| {
-            *dev != me && self.suite_of_package(kp) == Some(suite) && !(refound && stands_here(dev))
-        });
+        let mut due = due
+            .into_iter()
+            .filter(|(dev, (_, kp))| *dev != me && self.suite_of_package(kp) == Some(suite));
         due.next().map(|(dev, (op, _))| (op, dev))
     }
 
@@ -261,15 +255,14 @@ impl Thread {
         (may && !is_out(asked.suite)).then(|| (self.asked_again.unwrap_or(ctx.now.mono), asked.suite))
     }
 
-    /// The newest node's suite, if this device is to be added to it with a package of another one.
+    /// The newest node's suite, if this device is to be added to it and its Add names a package of another one, or
+    /// none: the founder's, whom a removal evicted that turned out void.
     fn suite_of_new_keys(&self, me: Dev) -> Option<Suite> {
         let member = self.membership.members.get(&me)?;
         let is_there = self.rosters.get(&self.head)?.get(&me) == Some(&member.inc);
-        let (suite, own) = (
-            self.suite_of(self.head)?,
-            self.suite_of_package(&member.kp_hash?)?,
-        );
-        (!is_there && suite != own).then_some(suite)
+        let own = member.kp_hash.and_then(|kp| self.suite_of_package(&kp));
+        self.suite_of(self.head)
+            .filter(|suite| !is_there && own != Some(*suite))
     }
 
     /// The suite of the key package that this device has to publish now.
@@ -278,8 +271,25 @@ impl Thread {
         due.map(|(_, suite)| suite)
     }
 
-    /// Publishes a key package and asks for a leaf with it. Under the control key of the newest node: a device
-    /// that was removed since must not read it.
+    /// Handle of a control key that no removed device holds: that of the newest node, else of the farthest one
+    /// that names all removals and whose key is here.
+    fn clean_handle(&self) -> Option<Handle> {
+        let key_of = |node: &NodeId| {
+            let is_clean = self.unnamed_removes(*node).is_empty();
+            self.path_key(*node).filter(|_| is_clean)
+        };
+        let farthest = || {
+            let clean = self
+                .commits
+                .keys()
+                .filter_map(|node| Some((*node, key_of(node)?)));
+            let farthest = clean.max_by_key(|(node, _)| (self.climb(*node).count(), *node));
+            farthest.map(|(_, handle)| handle)
+        };
+        key_of(&self.head).or_else(farthest)
+    }
+
+    /// Publishes a key package and asks for a leaf with it. A device that was removed since must not read it.
     pub(crate) fn ask_for_leaf(&mut self, ctx: &mut Ctx<'_>, package: Bytes) -> Result<(), CommandError> {
         let again = ctx.now.mono.plus_ms(AGAIN_MS);
         self.asked_again = Some(again);
@@ -287,10 +297,9 @@ impl Thread {
             stuck.since = ctx.now.mono;
         }
         let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
-        let key = self
-            .path_key(self.head)
-            .filter(|_| self.unnamed_removes(self.head).is_empty());
-        let handle = key.ok_or(CommandError::Group("no control key".into()))?;
+        let handle = self
+            .clean_handle()
+            .ok_or(CommandError::Group("no control key".into()))?;
         if self.leaves_asked >= limits::LEAVES_ASKED {
             return Err(CommandError::Full("requests for a leaf"));
         }
