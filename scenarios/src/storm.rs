@@ -141,8 +141,8 @@ pub(crate) struct Storm {
     pub(crate) members: Vec<HostId>,
     pub(crate) relays: Vec<HostId>,
     pub(crate) threads: Vec<ThreadId>,
-    /// (device, thread, who adds it, suite): waits for a card.
-    joining: Vec<(HostId, ThreadId, HostId, Suite)>,
+    /// (device, thread, who adds it): waits for a card.
+    joining: Vec<(HostId, ThreadId, HostId)>,
     /// Commands that people give later.
     later: Vec<(u64, HostId, Command)>,
     /// Cables that are down for a partition.

@@ -34,6 +34,7 @@ use crate::world::{Host, World};
 use aidmesh_core::clinical::Act;
 use aidmesh_core::group::control::History;
 use aidmesh_core::id::{Dev, Handle, MsgId, Object8, Person, Seq, Slot, ThreadId};
+use aidmesh_core::limits;
 use aidmesh_core::machine::command::{Command, EntryRef, Made, Outgoing};
 use aidmesh_core::machine::event::Event;
 use aidmesh_core::store::{Batch, Read, table};
@@ -331,8 +332,12 @@ impl Truth {
         let all = self.said.iter().chain(&self.twice);
         let own = all.filter(|(_, said)| said.author == host && said.stored);
         let mut own = own.filter(|(_, said)| h.rebuilt_us.is_none_or(|us| said.at_us >= us));
-        let kept =
-            |key: &Key, said: &Said| is_durable(h, key) || said.moved.is_some_and(|to| is_durable(h, &to));
+        // who is removed and added more than once carries an entry on each time
+        let next = |key: &Key| self.said.get(key).and_then(|said| said.moved);
+        let kept = |key: &Key, said: &Said| {
+            let mut places = std::iter::successors(said.moved, next).take(limits::LIVES as usize);
+            is_durable(h, key) || places.any(|to| is_durable(h, &to))
+        };
         own.find(|(key, said)| !kept(key, said)).map(|(key, _)| *key)
     }
 

@@ -10,7 +10,6 @@ use aidmesh_core::clinical::{Act, Emergency};
 use aidmesh_core::directory::Role;
 use aidmesh_core::entry::Kind;
 use aidmesh_core::envelope::Class;
-use aidmesh_core::group::mls::Suite;
 use aidmesh_core::id::ThreadId;
 use aidmesh_core::machine::command::{Command, EntryRef, LayerData, Outgoing};
 use aidmesh_core::machine::event::Event;
@@ -53,21 +52,17 @@ impl Storm {
             0..=2 => self.late_join(),
             3..=4 => self.remove(),
             5..=6 => self.part(),
-            7 => self.change_keys(),
+            7 => self.lose_keys(),
             _ => self.reunite(),
         }
     }
 
-    /// Somebody asks for a stronger suite, or has no use for the newest keys; never the guardian, so that somebody
-    /// has them.
-    fn change_keys(&mut self) {
+    /// Somebody has no use for the newest keys; never the guardian, so that somebody has.
+    fn lose_keys(&mut self) {
         let Some((host, thread)) = self.writer() else {
             return;
         };
-        if self.chance.percent(50) {
-            let suite = Some(Suite::XWing);
-            self.world.command(host, Command::Refound { thread, suite });
-        } else if host != self.guardian() {
+        if host != self.guardian() {
             self.world.lie(host, &Lie::Lose { thread });
         }
     }
@@ -158,18 +153,12 @@ impl Storm {
         if host == by {
             return;
         }
-        let suite = self.suite_at(by, thread);
-        if let Some(Ok(_)) = self.world.command(host, Command::MakeCard { suite }) {
-            self.joining.push((host, thread, by, suite));
+        if let Some(Ok(_)) = self
+            .world
+            .command(host, Command::MakeCard { suite: self.suite() })
+        {
+            self.joining.push((host, thread, by));
         }
-    }
-
-    /// The suite of a thread as a device knows it.
-    fn suite_at(&self, host: HostId, thread: ThreadId) -> Suite {
-        let machine = self.world.hosts[host].machine.as_ref();
-        machine
-            .and_then(|m| m.view(thread)?.suite)
-            .unwrap_or(self.suite())
     }
 
     /// A physician in every thread from the start, who is not removed and loses no store: there is always
@@ -369,11 +358,7 @@ impl Storm {
                 let Some(at) = self.joining.iter().position(|j| j.0 == host) else {
                     return;
                 };
-                let (_, thread, by, suite) = self.joining.remove(at);
-                if suite != self.suite_at(by, thread) {
-                    // an older card of that suite may be there, whose secrets are lost
-                    return self.join(host, thread, by);
-                }
+                let (_, thread, by) = self.joining.remove(at);
                 let _ = self.world.command(by, Command::LearnCard { card });
                 let (dev, role) = (self.dev(host), self.role(host));
                 let _ = self.world.command(by, Command::Add { thread, dev, role });
