@@ -3,8 +3,8 @@
 //! Everything in memory is rebuilt from rows by [`Thread::load`]; every change goes into the batch
 //! of the input that caused it. Control objects (ops, commits, heads) are absorbed in [`control`],
 //! entries in [`content`], both written in [`author`]; [`commit`] follows and makes epoch nodes,
-//! [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of them alone, [`track`]
-//! keeps the delivery states.
+//! [`forget`] deletes them, [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of
+//! them alone, [`track`] keeps the delivery states.
 //!
 //! In this version one device commits, the founder; the others send it ops. Two commits on one
 //! parent are evidence of a fault: both branches stay readable and nothing more is sealed.
@@ -20,6 +20,7 @@ mod content;
 mod control;
 mod ctl_keys;
 mod direct;
+mod forget;
 mod fork;
 mod insider;
 mod load;
@@ -218,6 +219,9 @@ pub(crate) struct Thread {
     pub(crate) rewrap_due: Option<Instant>,
     /// When this device commits what others have said.
     pub(crate) commit_due: Option<Instant>,
+    pub(crate) forgetting: forget::Forgetting,
+    /// When this device looks again which nodes it can do without.
+    pub(crate) forget_due: Option<Instant>,
     /// Entries with control keys whose commit was not here yet.
     pub(crate) keys_waiting: BTreeSet<EntryRef>,
     /// How many commits were here when they were last looked at.
@@ -293,6 +297,8 @@ impl Thread {
             head_due: None,
             rewrap_due: None,
             commit_due: None,
+            forgetting: forget::Forgetting::default(),
+            forget_due: None,
             keys_waiting: BTreeSet::new(),
             keys_looked: 0,
             head_missed: false,

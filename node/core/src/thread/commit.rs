@@ -59,7 +59,7 @@ impl Thread {
             !self.nodes.contains_key(node)
                 && !self.refused.contains(node)
                 && self.rosters.contains_key(node)
-                && self.nodes.contains_key(&commit.header.parent)
+                && self.can_commit_on(commit.header.parent)
         });
         let first = ready.next()?;
         let path: BTreeSet<NodeId> = self.climb(self.head).collect();
@@ -86,8 +86,11 @@ impl Thread {
             };
             moved = true;
             self.unrooted.remove(&node);
-            if self.nodes.get(&node).is_some_and(|state| !fits(state, &roster)) {
-                self.nodes.remove(&node);
+            let lies = |state: &&NodeState| !fits(state, &roster);
+            if self.nodes.get(&node).filter(lies).is_some()
+                && let Some(state) = self.nodes.remove(&node)
+            {
+                state.erase(self.id, node, &mut ctx.tx.batch);
                 self.refused.insert(node);
                 self.save_keys(ctx);
             }
@@ -146,7 +149,7 @@ impl Thread {
         }
     }
 
-    fn adds(&self, id: OpId) -> Option<(Dev, Incarnation)> {
+    pub(super) fn adds(&self, id: OpId) -> Option<(Dev, Incarnation)> {
         match self.counting(id)? {
             Act::Add { dev, inc, .. } => Some((*dev, *inc)),
             _ => None,
@@ -231,9 +234,14 @@ impl Thread {
         let mut authors = children.filter_map(|child| Some(self.commits.get(child)?.header.author));
         self.head == self.vote
             && self.holds(self.head)
+            && self.can_commit_on(self.head)
             && !self.is_stale(ctx.dev())
             && self.stands_on(ctx.dev(), self.head)
             && !authors.any(|author| self.is_own(author))
+    }
+
+    fn can_commit_on(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(NodeState::can_commit)
     }
 
     /// Whether this life of the device said all that is outstanding.
@@ -445,6 +453,9 @@ impl Thread {
     pub(crate) fn welcomed(&mut self, ctx: &mut Ctx<'_>, welcome: &Welcome, mut state: NodeState) -> bool {
         if state.group_id() != &self.id.0[..8] || self.nodes.contains_key(&welcome.node) {
             return self.nodes.contains_key(&welcome.node);
+        }
+        if self.is_forgotten(welcome.node) {
+            return true;
         }
         let trusted = state.members().iter().all(|leaf| {
             DeviceCert::decode(&leaf.cert)

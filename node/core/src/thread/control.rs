@@ -48,6 +48,7 @@ impl Thread {
         self.commit_outstanding(ctx);
         self.tell_gate(ctx);
         self.due_again(ctx);
+        self.forget(ctx);
     }
 
     /// Takes parked items whose time has come. Returns whether any was taken.
