@@ -262,7 +262,7 @@ pub const DROP_AFTER_MS: u64 = 2 * 3600 * 1000;
 /// A demoted node is kept so long at most, in milliseconds.
 pub const DROP_LATEST_MS: u64 = 7 * 24 * 3600 * 1000;
 /// How often a device looks whether nodes can go for which it waits, in milliseconds.
-pub const FORGET_LOOK_MS: u64 = 10 * 60 * 1000;
+pub const FORGET_LOOK_MS: u64 = 30 * 60 * 1000;
 const _: () = assert!(FORGET_LOOK_MS < DROP_AFTER_MS && DROP_AFTER_MS < DROP_LATEST_MS);
 /// Lives of one device in a thread that a Welcome may name.
 pub const LIVES: u32 = 64;

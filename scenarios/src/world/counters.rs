@@ -49,6 +49,10 @@ counters! {
     rewraps,
     /// Direct seals that were sent, each once however often.
     direct_seals,
+    /// Epoch nodes that devices demoted: no commit follows from them any more. Each device counts.
+    nodes_demoted,
+    /// Epoch nodes that devices dropped with all their keys.
+    nodes_dropped,
     /// All acts of hostile peers: frames, swallowed lines with each false receipt, everything handed to a
     /// removed device, orders to a relay.
     hostile_acts,

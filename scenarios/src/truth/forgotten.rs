@@ -1,0 +1,127 @@
+//! Deleted keys are deleted: what a device dropped of an epoch node is on its disk no more, and what it
+//! should have dropped is not there either.
+//!
+//! Seen from the rows of the disk, whatever the machine says. [`overdue`] asks after a long quiet in which
+//! nothing arrived: no node above the newest is left on which every member, and everybody who could read it,
+//! is known to stand below.
+
+use super::{Truth, end};
+use crate::net::HostId;
+use crate::world::World;
+use aidmesh_core::id::{Dev, NodeId, ThreadId};
+use aidmesh_core::limits;
+use aidmesh_core::machine::NodeView;
+use aidmesh_core::store::{Batch, rows, table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A quiet after which all nodes are gone that may go, microseconds.
+pub const QUIET_US: u64 = (limits::DROP_LATEST_MS + 3 * 3600 * 1000) * 1000;
+
+const DROPPED: &str = "no state of a dropped node is on disk";
+/// Kinds of rows of a node: its group context, which each has, and the private keys with which it commits.
+const CONTEXT: u8 = 6;
+const COMMIT_KEYS: u8 = 16;
+
+/// Nodes whose rows a device deleted.
+pub(super) type Dropped = BTreeSet<(HostId, ThreadId, NodeId)>;
+
+impl Truth {
+    /// A batch writes or deletes rows of epoch nodes.
+    pub(super) fn on_node_rows(&mut self, world: &mut World, host: HostId, batch: &Batch) {
+        let mut changed: BTreeMap<(ThreadId, NodeId), BTreeMap<u8, bool>> = BTreeMap::new();
+        for (key, value) in batch.rows() {
+            if let Some((thread, node, kind)) = read_key(key) {
+                let kinds = changed.entry((thread, node)).or_default();
+                *kinds.entry(kind).or_default() |= value.is_some();
+            }
+        }
+        for ((thread, node), kinds) in changed {
+            let place = (host, thread, node);
+            match kinds.get(&CONTEXT) {
+                Some(false) => {
+                    world.counters.nodes_dropped += u64::from(self.dropped.insert(place));
+                }
+                None if kinds.get(&COMMIT_KEYS) == Some(&false) => world.counters.nodes_demoted += 1,
+                _ => {}
+            }
+            if self.dropped.contains(&place) && kinds.values().any(|is_put| *is_put) {
+                let name = &world.hosts[host].name;
+                world.accuse(DROPPED, format!("{name} writes rows of {node}, which it dropped"));
+            }
+        }
+    }
+
+    /// The machine is gone, and what it deleted last may be there again.
+    pub(super) fn dropped_cut(&mut self, world: &World, host: HostId) {
+        let disk = &world.hosts[host].disk;
+        let gone = |thread, node| rows(disk, &table::node_all(thread, node)).is_ok_and(|r| r.is_empty());
+        self.dropped
+            .retain(|(at, thread, node)| *at != host || gone(*thread, *node));
+    }
+}
+
+/// A node that is on the disk of a member although it should be gone after [`QUIET_US`].
+pub fn overdue(truth: &Truth, world: &World) -> Option<String> {
+    let threads = truth.threads.keys();
+    let mut places = threads.flat_map(|thread| {
+        let members = end::members(truth, world, *thread).into_iter();
+        members.map(|host| (host, *thread))
+    });
+    places.find_map(|(host, thread)| overdue_at(truth, world, host, thread))
+}
+
+fn overdue_at(truth: &Truth, world: &World, host: HostId, thread: ThreadId) -> Option<String> {
+    let at = &world.hosts[host];
+    let machine = at.machine.as_ref()?;
+    let standing = machine.standing(thread)?;
+    let made: BTreeMap<NodeId, NodeView> = machine
+        .nodes(thread)
+        .into_iter()
+        .map(|made| (made.node, made))
+        .collect();
+    let climb = |node| std::iter::successors(Some(node), |at| Some(made.get(at)?.parent));
+    let path: Vec<NodeId> = climb(standing.head).collect();
+    let founder = world.hosts[truth.threads[&thread].founder].dev();
+    let stands_below = |dev: Dev, child: NodeId| {
+        let mut newest = standing.heads.iter().filter(|(of, ..)| *of == dev);
+        newest.any(|(.., node)| climb(*node).any(|at| at == child))
+    };
+    let is_acked = |place: usize| {
+        let readers: Vec<Dev> = match made.get(&path[place]).and_then(|made| made.roster.as_ref()) {
+            Some(roster) => roster.iter().map(|(dev, _)| *dev).collect(),
+            None => founder.into_iter().collect(),
+        };
+        let members = standing.members.iter().map(|(dev, _)| *dev);
+        members
+            .chain(readers)
+            .all(|dev| stands_below(dev, path[place - 1]))
+    };
+    let stored = on_disk(world, host, thread);
+    let is_overdue = |node: &NodeId| {
+        let fork = climb(*node).find_map(|at| path.iter().position(|on_path| *on_path == at));
+        let Some(place) = fork.filter(|place| *place > 0) else {
+            return false;
+        };
+        let above = path.get(place + 1).filter(|above| stored.contains(above));
+        is_acked(place) && (path[place] != *node || above.is_none() || is_acked(place + 1))
+    };
+    let node = stored.iter().find(|node| is_overdue(node))?;
+    Some(format!("{} has keys of {node}, on which nobody stands", at.name))
+}
+
+/// Nodes of a thread of which a disk has rows.
+pub fn on_disk(world: &World, host: HostId, thread: ThreadId) -> BTreeSet<NodeId> {
+    let all = rows(&world.hosts[host].disk, &table::nodes_all(thread)).unwrap_or_default();
+    all.iter()
+        .filter_map(|(key, _)| read_key(key))
+        .map(|(_, node, _)| node)
+        .collect()
+}
+
+/// Thread, node and kind of a row of a node.
+fn read_key(key: &[u8]) -> Option<(ThreadId, NodeId, u8)> {
+    let of_node = key.first() == Some(&b'n');
+    let (thread, node) = (key.get(1..17)?, key.get(17..33)?);
+    let kind = *key.get(33)?;
+    of_node.then_some((ThreadId::from_prefix(thread)?, NodeId::from_prefix(node)?, kind))
+}
