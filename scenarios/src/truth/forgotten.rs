@@ -2,20 +2,19 @@
 //! should have dropped is not there either.
 //!
 //! Seen from the rows of the disk, whatever the machine says. [`overdue`] asks after a long quiet in which
-//! nothing arrived: no node above the newest is left on which every member, and everybody who could read it,
-//! is known to stand below.
+//! nothing arrived: no node above the newest is left, nor a branch from there.
 
 use super::{Truth, end};
 use crate::net::HostId;
 use crate::world::World;
-use aidmesh_core::id::{Dev, NodeId, ThreadId};
+use aidmesh_core::id::{NodeId, ThreadId};
 use aidmesh_core::limits;
 use aidmesh_core::machine::NodeView;
 use aidmesh_core::store::{Batch, rows, table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A quiet after which all nodes are gone that may go, microseconds.
-pub const QUIET_US: u64 = (limits::DROP_LATEST_MS + 3 * 3600 * 1000) * 1000;
+pub const QUIET_US: u64 = (limits::DEMOTE_AFTER_MS + limits::DROP_LATEST_MS + 3 * 3600 * 1000) * 1000;
 
 const DROPPED: &str = "no state of a dropped node is on disk";
 /// Kinds of rows of a node: its group context, which each has, and the private keys with which it commits.
@@ -67,10 +66,10 @@ pub fn overdue(truth: &Truth, world: &World) -> Option<String> {
         let members = end::members(truth, world, *thread).into_iter();
         members.map(|host| (host, *thread))
     });
-    places.find_map(|(host, thread)| overdue_at(truth, world, host, thread))
+    places.find_map(|(host, thread)| overdue_at(world, host, thread))
 }
 
-fn overdue_at(truth: &Truth, world: &World, host: HostId, thread: ThreadId) -> Option<String> {
+fn overdue_at(world: &World, host: HostId, thread: ThreadId) -> Option<String> {
     let at = &world.hosts[host];
     let machine = at.machine.as_ref()?;
     let standing = machine.standing(thread)?;
@@ -81,32 +80,16 @@ fn overdue_at(truth: &Truth, world: &World, host: HostId, thread: ThreadId) -> O
         .collect();
     let climb = |node| std::iter::successors(Some(node), |at| Some(made.get(at)?.parent));
     let path: Vec<NodeId> = climb(standing.head).collect();
-    let founder = world.hosts[truth.threads[&thread].founder].dev();
-    let stands_below = |dev: Dev, child: NodeId| {
-        let mut newest = standing.heads.iter().filter(|(of, ..)| *of == dev);
-        newest.any(|(.., node)| climb(*node).any(|at| at == child))
-    };
-    let is_acked = |place: usize| {
-        let readers: Vec<Dev> = match made.get(&path[place]).and_then(|made| made.roster.as_ref()) {
-            Some(roster) => roster.iter().map(|(dev, _)| *dev).collect(),
-            None => founder.into_iter().collect(),
-        };
-        let members = standing.members.iter().map(|(dev, _)| *dev);
-        members
-            .chain(readers)
-            .all(|dev| stands_below(dev, path[place - 1]))
-    };
     let stored = on_disk(world, host, thread);
     let is_overdue = |node: &NodeId| {
         let fork = climb(*node).find_map(|at| path.iter().position(|on_path| *on_path == at));
-        let Some(place) = fork.filter(|place| *place > 0) else {
-            return false;
-        };
-        let above = path.get(place + 1).filter(|above| stored.contains(above));
-        is_acked(place) && (path[place] != *node || above.is_none() || is_acked(place + 1))
+        fork.is_some_and(|place| place > 0)
     };
     let node = stored.iter().find(|node| is_overdue(node))?;
-    Some(format!("{} has keys of {node}, on which nobody stands", at.name))
+    Some(format!(
+        "{} has keys of {node}, which is above its newest",
+        at.name
+    ))
 }
 
 /// Nodes of a thread of which a disk has rows.

@@ -203,3 +203,35 @@ fn whoever_was_removed_may_turn_out_to_be_a_member() {
         assert!(held(&table, at, thread).contains(&(parent, true)), "at {at}");
     }
 }
+
+#[test]
+fn nobody_is_waited_for_longer_than_a_day() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    table.pass(MINUTE);
+    let parent = head(&table, medic, thread);
+    table.cut(doctor);
+    // one is removed, one is away: neither will ever sign for what follows
+    let surgeon = table.seat(&Org1::new(), 9, Part::Member, Some(Role::Cardiologist));
+    table.add(medic, surgeon, thread, Role::Cardiologist);
+    let dev = table.dev(nurse);
+    table.command(medic, Command::Remove { thread, dev });
+    table.connect(medic, surgeon);
+    let has = |table: &Table, commits: bool| held(table, medic, thread).contains(&(parent, commits));
+    table.pass(12 * 60 * MINUTE);
+    // a reboot: the monotonic clock begins anew, what was counted stays
+    let uptime_us = std::mem::take(&mut table.now_us);
+    table.reopen(medic);
+    table.reopen(surgeon);
+    table.connect(medic, surgeon);
+    table.pass(11 * 60 * MINUTE);
+    assert!(has(&table, true), "less than a day");
+    table.pass(2 * 60 * MINUTE);
+    assert!(uptime_us > 0 && has(&table, false), "demoted");
+    table.pass(6 * 24 * 60 * MINUTE);
+    assert!(has(&table, false), "a message may still come");
+    table.pass(26 * 60 * MINUTE);
+    let newest = head(&table, medic, thread);
+    for at in [medic, surgeon] {
+        assert_eq!(stored(&table.boxes[at].store, thread), [newest].into(), "at {at}");
+    }
+}

@@ -3,7 +3,8 @@
 //! * A *demoted* node opens messages; no commit follows from it any more, here or for whoever gets the store.
 //!   A node is demoted when everybody who could commit on it, and every member, signed for its child on the
 //!   path or below. Nobody honest commits on it then. Somebody removed counts as long as it did not sign so:
-//!   its removal may turn out void, and its own commits good.
+//!   its removal may turn out void, and its own commits good. Nobody is waited for longer than
+//!   [`limits::DEMOTE_AFTER_MS`] after that child appeared; another path begins anew.
 //! * A *dropped* node is gone. That is so when no message for it is known to be under way, at the earliest
 //!   [`limits::DROP_AFTER_MS`] after it was demoted, and in any case after [`limits::DROP_LATEST_MS`]. It
 //!   cannot be made again: its parent is gone or demoted, and the Welcome that led to it is taken no more.
@@ -75,7 +76,8 @@ impl Thread {
             .collect();
         self.follow_children(&stem, &forks, now_us);
         for (node, fork) in &forks {
-            if self.is_acked(ctx, &stem, *fork) && self.nodes[node].can_commit() {
+            let is_due = || self.is_acked(ctx, &stem, *fork) || self.is_old(&stem, *fork, now_us);
+            if self.nodes[node].can_commit() && is_due() {
                 self.demote(ctx, *node, now_us);
             }
         }
@@ -85,9 +87,12 @@ impl Thread {
         self.plan(ctx, now_us);
     }
 
-    /// An entry came under a seal of a node that is not held here.
+    /// An entry came under a seal of a node that is not held here. Whoever has a control key can make up such
+    /// places: what is not noted waits for the later time.
     pub(super) fn note_unreadable(&mut self, slot: Slot, seq: Seq) {
-        if !self.open.contains(slot, Log::Content, seq) {
+        let noted = self.forgetting.unreadable.get(slot, Log::Content);
+        let has_room = noted.is_none_or(|noted| noted.runs().len() <= limits::HOLES_PER_LOG);
+        if has_room && !self.open.contains(slot, Log::Content, seq) {
             self.forgetting.unreadable.insert(slot, Log::Content, seq);
         }
     }
@@ -157,6 +162,12 @@ impl Thread {
         ctx.flaws.node_deleted_too_early
             || self.membership.members.keys().all(stands)
                 && readers.is_some_and(|readers| readers.keys().all(stands))
+    }
+
+    /// Its child on the path appeared so long ago that nobody is waited for any more.
+    fn is_old(&self, stem: &Stem, at: usize, now_us: u64) -> bool {
+        let child = self.forgetting.children.get(&stem.nodes[at]);
+        child.is_some_and(|(_, since_us)| now_us.saturating_sub(*since_us) / 1000 >= limits::DEMOTE_AFTER_MS)
     }
 
     fn demote(&mut self, ctx: &mut Ctx<'_>, node: NodeId, now_us: u64) {
@@ -237,7 +248,12 @@ impl Thread {
         let steps = |since_us: &u64| {
             [limits::DROP_AFTER_MS, limits::DROP_LATEST_MS].map(|ms| since_us.saturating_add(ms * 1000))
         };
-        let dues = f.demoted.values().flat_map(steps);
+        let old = |(_, since_us): &(NodeId, u64)| since_us.saturating_add(limits::DEMOTE_AFTER_MS * 1000);
+        let dues = f
+            .demoted
+            .values()
+            .flat_map(steps)
+            .chain(f.children.values().map(old));
         let look_us = now_us.saturating_add(limits::FORGET_LOOK_MS * 1000);
         let due_us = dues.filter(|due| *due > now_us).min().unwrap_or(look_us);
         self.forget_due = waits.then(|| f.clock.when(due_us.min(look_us)));

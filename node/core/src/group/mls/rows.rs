@@ -144,7 +144,7 @@ impl Rows {
         inner.values.keys().filter(of_kind).count()
     }
 
-    /// Deletes all rows, those that the store may have without this having them too.
+    /// Deletes all rows.
     pub(super) fn delete_all(&self) {
         let inner = &mut *self.0.borrow_mut();
         inner.dirty.extend(std::mem::take(&mut inner.values).into_keys());
