@@ -81,12 +81,13 @@ plants! {
         receipt_believed_unsigned, parked_counted_as_delivered from 110, late_joiner_not_rewrapped,
         slot_by_order_of_arrival, sealed_too_early, ttl_by_wall_clock;
     Restless =>
-        removed_author_followed from 8, others_do_not_commit from 8;
+        node_deleted_too_early, removed_author_followed from 8, others_do_not_commit from 8;
     Story("late-sibling") => lowest_id_before_majority;
     Story("two-additions") => remove_loses_to_concurrent_add;
     Story("crossing-removals") => void_removals_honoured;
     Storm =>
         control_key_not_rotated, control_key_told_on_the_parent, history_handed_to_joiners from 30,
+        nodes_never_deleted,
         items_leave_in_flight, batches_in_flight_unbounded, forgotten_life_gets_words from 80,
         earlier_life_left_behind from 115, layer_told_early, chunks_told_unheld, seen_credited_to_another,
         clock_of_others_followed, burst_unsigned from 6, ack_unsigned, rewrap_timer_kept,

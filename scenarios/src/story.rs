@@ -447,6 +447,13 @@ pub enum Step {
     },
     /// The word at the sender must not be there yet.
     NotYet { entry: String, at: String, word: Word },
+    /// Waits until the disk of a device has keys of so many epoch nodes.
+    Keys {
+        device: String,
+        thread: String,
+        nodes: usize,
+        within_s: u64,
+    },
     /// Waits until all members have one head and one roster, so many rounds of sync after the last `raise`.
     OneHead { rounds: u64 },
     /// Waits until nothing is missing anywhere; with `everything` until every member has all open that was
@@ -507,6 +514,7 @@ pub const LIBRARY: &[(&str, &str)] = &library![
     "another-suite",
     "commit-of-use-to-half",
     "two-camps",
+    "old-keys",
 ];
 
 /// Reads a scenario of the library; `None` if there is none of that name.

@@ -22,6 +22,7 @@
 
 pub mod end;
 mod evidence;
+pub mod forgotten;
 mod kept;
 mod paths;
 mod readers;
@@ -165,6 +166,7 @@ pub struct Truth {
     paths: paths::Paths,
     /// When a device lost keys of a thread last.
     losses: BTreeMap<(HostId, ThreadId), u64>,
+    dropped: forgotten::Dropped,
     /// Rows of carried items that a relay owes.
     owed: BTreeMap<(HostId, Vec<u8>), kept::Owed>,
     /// Entries whose number a restored store gave again after it was sealed: no word fits them, until
@@ -250,6 +252,7 @@ impl Truth {
                 self.on_entry_row(world, host, key, row);
             }
         }
+        self.on_node_rows(world, host, batch);
         let late = self.late.remove(&host).filter(|_| self.watched.is_none());
         if let Some(key) = late {
             self.watched = Some((host, Meant::Entry(key)));
@@ -323,6 +326,7 @@ impl Truth {
         self.twice
             .retain(|key, said| said.author != host || is_durable(h, key));
         self.paths_cut(world, host);
+        self.dropped_cut(world, host);
     }
 
     /// An own entry that was told to be stored, and is not there. What a restored store lost does not
@@ -345,6 +349,7 @@ impl Truth {
     pub fn on_rebuild(&mut self, world: &World, host: HostId) {
         self.knows.retain(|(at, _), _| *at != host);
         self.paths_forgotten(host);
+        self.dropped.retain(|(at, ..)| *at != host);
         let disk = &world.hosts[host].disk;
         self.said.retain(|key, said| {
             said.author != host || said.sealed.is_some() || disk.ever(&table::entry(key.0, key.1, key.2))

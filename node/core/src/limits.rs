@@ -261,8 +261,20 @@ pub const TREE_INLINE_BYTES: usize = 48 * 1024;
 /// Members of an X-Wing thread, so that its tree fits into [`TREE_INLINE_BYTES`] (about 2.6 kB a leaf
 /// (measured: 22.4 kB at 8 members)).
 pub const XWING_MEMBERS: usize = 17;
-/// Epoch nodes whose keys a device holds of one thread.
+/// Epoch nodes whose keys a device holds of one thread. Deletion leaves the newest and those of the last
+/// days.
 pub const NODES_PER_THREAD: usize = 4096;
+/// A node is demoted so long after its child on the path appeared, whoever did not sign for it, in
+/// milliseconds. Who was away longer, on a branch that loses, has to be added again.
+pub const DEMOTE_AFTER_MS: u64 = 24 * 3600 * 1000;
+/// A demoted node is kept so long at least, for messages that are under way, in milliseconds.
+pub const DROP_AFTER_MS: u64 = 2 * 3600 * 1000;
+/// A demoted node is kept so long at most, in milliseconds.
+pub const DROP_LATEST_MS: u64 = 7 * 24 * 3600 * 1000;
+/// How often a device looks whether nodes can go for which it waits, in milliseconds.
+pub const FORGET_LOOK_MS: u64 = 30 * 60 * 1000;
+const _: () = assert!(FORGET_LOOK_MS < DROP_AFTER_MS && DROP_AFTER_MS < DROP_LATEST_MS);
+const _: () = assert!(DROP_AFTER_MS < DEMOTE_AFTER_MS);
 /// Lives of one device in a thread that a Welcome may name.
 pub const LIVES: u32 = 64;
 /// Nodes of one author beside the path to the newest, and nodes to which no commit leads yet, that are held.

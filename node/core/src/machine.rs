@@ -293,8 +293,9 @@ impl Machine {
             let rewrap = t.rewrap_due.map(|at| (at, Why::Rewrap));
             let commit = t.commit_due.into_iter().chain(t.rejoin_due).min();
             let commit = commit.map(|at| (at, Why::Commit));
+            let forget = t.forget_due.map(|at| (at, Why::Forget));
             let late = t.tracker_deadline().map(|at| (at, Why::NotConfirmed));
-            [head, rewrap, commit, late].into_iter().flatten()
+            [head, rewrap, commit, forget, late].into_iter().flatten()
         });
         let expiry = self.mailbox.next_expiry().map(|at| (at, Why::Expiry));
         sessions.chain(threads).chain(expiry).min()
@@ -475,6 +476,8 @@ mod tests;
 mod tests_braid;
 #[cfg(test)]
 mod tests_direct;
+#[cfg(test)]
+mod tests_forget;
 #[cfg(test)]
 mod tests_hostile;
 #[cfg(test)]

@@ -24,9 +24,8 @@ use crate::id::{Handle, Key8, MsgId, Org, Seq, Slot};
 use crate::limits;
 use crate::ranges::{Log, Ranges};
 use crate::store::{Batch, Read, ReadError, table};
-use crate::time::{Instant, Now};
+use crate::time::{Clock, Holding, Instant, Now};
 use bytes::Bytes;
-use held::Clock;
 use proof::{Ack, AckVector, Burst, UNKNOWN_TOTAL};
 use quota::Quota;
 use std::cmp::Reverse;
@@ -312,7 +311,7 @@ impl Mailbox {
         }
     }
 
-    fn keep(&mut self, arrival: held::Holding, id: MsgId, offer: &Offer<'_>, batch: &mut Batch) {
+    fn keep(&mut self, arrival: Holding, id: MsgId, offer: &Offer<'_>, batch: &mut Batch) {
         let e = offer.envelope;
         let held = Held {
             id,

@@ -3,9 +3,9 @@
 //! Everything in memory is rebuilt from rows by [`Thread::load`]; every change goes into the batch
 //! of the input that caused it. Control objects (ops, commits, heads) are absorbed in [`control`],
 //! entries in [`content`], both written in [`author`]; [`commit`] follows and makes epoch nodes,
-//! [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of them alone, [`ask`] gets
-//! what is lacking, [`rejoin`] a leaf on a node whose keys are lacking, [`track`] keeps the delivery states.
-//! Of several commits on one parent [`fork`] chooses one.
+//! [`forget`] deletes them, [`rewrap`] hands entries to members that cannot open them, [`direct`] to one of
+//! them alone, [`ask`] gets what is lacking, [`rejoin`] a leaf on a node whose keys are lacking, [`track`]
+//! keeps the delivery states. Of several commits on one parent [`fork`] chooses one.
 //!
 //! Not here: links, frames, other people's items (`machine`, `mailbox`).
 
@@ -18,6 +18,7 @@ mod content;
 mod control;
 mod ctl_keys;
 mod direct;
+mod forget;
 mod fork;
 mod insider;
 mod load;
@@ -237,6 +238,9 @@ pub(crate) struct Thread {
     /// How often it asked for a leaf since it was opened, and when it may again.
     pub(crate) leaves_asked: u32,
     pub(crate) asked_again: Option<Instant>,
+    pub(crate) forgetting: forget::Forgetting,
+    /// When this device looks again which nodes it can do without.
+    pub(crate) forget_due: Option<Instant>,
     /// Entries with control keys whose commit was not here yet.
     pub(crate) keys_waiting: BTreeSet<EntryRef>,
     /// How many commits were here when they were last looked at.
@@ -317,6 +321,8 @@ impl Thread {
             stuck: None,
             leaves_asked: 0,
             asked_again: None,
+            forgetting: forget::Forgetting::default(),
+            forget_due: None,
             keys_waiting: BTreeSet::new(),
             keys_looked: 0,
             head_missed: false,

@@ -6,7 +6,11 @@
 //! * [`Hlc`]: hybrid logical clock (Kulkarni et al., 2014), 48 bit milliseconds and 16 bit counter,
 //!   carried inside entries. A remote clock more than [`limits::HLC_AHEAD_MS`] ahead does not move ours.
 
+mod clock;
+
 use crate::limits;
+
+pub(crate) use clock::{Clock, Holding};
 
 /// Microseconds since boot, monotonic, counting sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]

@@ -2,11 +2,14 @@
 
 use super::{CONVERGE_US, Storm, Weather};
 use crate::net::HostId;
-use crate::truth::end;
+use crate::truth::{end, forgotten};
 use crate::world::{MINUTE, SECOND};
 use aidmesh_core::id::ThreadId;
 use aidmesh_core::machine::command::Command;
 use aidmesh_core::machine::event::Stopped;
+
+/// In which each member's head gets to all others.
+const HEADS_US: u64 = 3 * MINUTE;
 
 impl Storm {
     pub(super) fn heal(&mut self) {
@@ -59,6 +62,20 @@ impl Storm {
                 let what = format!("{} lost {}/{}", self.world.hosts[host].name, key.1, key.2);
                 self.world.accuse("nothing acknowledged is lost", what);
             }
+        }
+        self.long_quiet();
+    }
+
+    /// Everybody signs where it stands; then no line is up for days, and old keys go.
+    fn long_quiet(&mut self) {
+        self.step(HEADS_US);
+        for cable in 0..self.world.cables.len() {
+            self.world.cut_cable(cable, false);
+        }
+        self.step(forgotten::QUIET_US);
+        let overdue = forgotten::overdue(&self.world.truth, &self.world);
+        if let Some(what) = overdue.filter(|_| self.world.violation.is_none()) {
+            self.world.accuse("keys that nobody needs are deleted", what);
         }
     }
 

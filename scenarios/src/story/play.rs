@@ -9,7 +9,7 @@ use crate::chance::Chance;
 use crate::hostile;
 use crate::net::{CableId, HostId, Line};
 use crate::storm::Outcome;
-use crate::truth::{Key, end};
+use crate::truth::{Key, end, forgotten};
 use crate::world::{SECOND, World};
 use aidmesh_core::blob::Layer;
 use aidmesh_core::delivery::{State, Step as Column};
@@ -196,6 +196,7 @@ impl Play<'_> {
             | Step::Original { .. }
             | Step::NotYet { .. }
             | Step::OneHead { .. }
+            | Step::Keys { .. }
             | Step::NotFollowed { .. }
             | Step::SuiteIs { .. }
             | Step::Converge { .. } => self.expect(step),
@@ -302,6 +303,12 @@ impl Play<'_> {
             }
             Step::NotFollowed { thread } => self.is_not_followed(thread),
             Step::SuiteIs { thread, suite } => self.has_suite(thread, *suite),
+            Step::Keys {
+                device,
+                thread,
+                nodes,
+                within_s,
+            } => self.has_keys(device, thread, *nodes, *within_s),
             _ => match self.expect_entry(step) {
                 Some(fine) => fine,
                 None => return,
@@ -376,6 +383,25 @@ impl Play<'_> {
             self.pass(SECOND / 10);
         }
         false
+    }
+
+    /// Whether the disk of a device has keys of so many nodes, now or within a time. Looks once a minute.
+    fn has_keys(&mut self, device: &str, thread: &str, nodes: usize, within_s: u64) -> bool {
+        let (Some(host), Some(thread)) = (self.host(device), self.thread(thread)) else {
+            return true;
+        };
+        let end = self.world.now_us + within_s * SECOND;
+        loop {
+            let held = forgotten::on_disk(&self.world, host, thread).len();
+            if held == nodes {
+                return true;
+            }
+            if self.world.now_us >= end || self.world.violation.is_some() {
+                self.tell(device, &format!("has keys of {held} nodes"));
+                return false;
+            }
+            self.pass(60 * SECOND);
+        }
     }
 
     fn restore(&mut self, device: &str, empty: bool) {

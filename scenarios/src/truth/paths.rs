@@ -225,9 +225,19 @@ impl Truth {
             .now
             .extend(durable.map(|(place, s)| (*place, s.clone())));
         let disk = &world.hosts[host].disk;
-        self.paths.nodes.retain(|(thread, node), made| {
+        let stored = |thread, node| rows(disk, &table::node_all(thread, node)).is_ok_and(|r| !r.is_empty());
+        let stored = self
+            .paths
+            .nodes
+            .keys()
+            .filter(|(thread, node)| stored(*thread, *node));
+        // the keys of older nodes may be deleted since
+        let durable: BTreeSet<(ThreadId, NodeId)> = stored
+            .flat_map(|(thread, node)| self.paths.climb(*thread, *node).map(|at| (*thread, at)))
+            .collect();
+        self.paths.nodes.retain(|place, made| {
             let alone = made.known_by.len() == 1 && made.known_by.contains(&host);
-            !alone || rows(disk, &table::node_all(*thread, *node)).is_ok_and(|rows| !rows.is_empty())
+            !alone || durable.contains(place)
         });
     }
 

@@ -51,6 +51,10 @@ counters! {
     direct_seals,
     /// Commits that began a new group.
     refounds,
+    /// Epoch nodes that devices demoted: no commit follows from them any more. Each device counts.
+    nodes_demoted,
+    /// Epoch nodes that devices dropped with all their keys.
+    nodes_dropped,
     /// All acts of hostile peers: frames, swallowed lines with each false receipt, everything handed to a
     /// removed device, orders to a relay.
     hostile_acts,

@@ -37,6 +37,19 @@ const SUITES: [Ciphersuite; 2] = [
     Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
 ];
 
+/// Rows without which a node opens messages and nothing else: private keys of the tree, of leaves and of key
+/// packages, what was proposed, and secrets that are exported.
+const COMMIT_KINDS: [Kind; 8] = [
+    Kind::EpochKeyPairs,
+    Kind::EncryptionKeyPair,
+    Kind::SignatureKeyPair,
+    Kind::KeyPackage,
+    Kind::OwnLeafNodes,
+    Kind::Proposals,
+    Kind::ExportTree,
+    Kind::Psk,
+];
+
 /// Cipher suite of a thread, chosen in its genesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
@@ -217,9 +230,12 @@ impl NodeState {
             .use_ratchet_tree_extension(false)
             .sender_ratchet_configuration(ratchet())
             .with_wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
-            .build(&provider, &LeafSigner(keys), credential(keys, cert))
+            .build(&provider, &LeafSigner(keys), credential(keys, cert));
+        group.map_err(|_| MlsError::Refused("create a group"))?;
+        // whatever its settings say, a new group would keep a secret of each of 32 past epochs
+        rows.keep_no_resumption()
             .map_err(|_| MlsError::Refused("create a group"))?;
-        Ok(NodeState::with_group(rows, group))
+        Ok(NodeState::of_rows(rows))
     }
 
     /// Loads a node; `None` if the store has no row of it.
@@ -239,17 +255,29 @@ impl NodeState {
         self.rows.drain(|row| table::node_row(thread, node, row), batch);
     }
 
-    /// Adds to `batch` the deletion of all rows of a node.
-    pub fn drop_rows(
-        store: &dyn Read,
-        thread: ThreadId,
-        node: NodeId,
-        batch: &mut Batch,
-    ) -> Result<(), ReadError> {
-        for (key, _) in crate::store::rows(store, &table::node_all(thread, node))? {
-            batch.delete(key);
-        }
-        Ok(())
+    /// Whether commits on this node can be made and processed: it was not demoted.
+    pub fn can_commit(&self) -> bool {
+        self.rows.has(Kind::EpochKeyPairs)
+    }
+
+    /// Deletes what makes and processes commits and adds that to `batch`: neither this device nor whoever
+    /// gets its store can derive a child of this node any more. What opens messages stays.
+    ///
+    /// OpenMLS loads no group without its epoch secrets: zeros take their place.
+    pub fn demote(&mut self, thread: ThreadId, node: NodeId, batch: &mut Batch) {
+        self.rows.delete(&COMMIT_KINDS);
+        let blanked = self.rows.blank(Kind::EpochSecrets);
+        let blanked = blanked.and_then(|()| self.rows.keep_no_resumption());
+        blanked.expect("rows that OpenMLS wrote parse");
+        // the group in memory has them still
+        self.group.take();
+        self.save(thread, node, batch);
+    }
+
+    /// Deletes the node: adds the deletion of all its rows to `batch`.
+    pub fn erase(self, thread: ThreadId, node: NodeId, batch: &mut Batch) {
+        self.rows.delete_all();
+        self.rows.drain(|row| table::node_row(thread, node, row), batch);
     }
 
     /// Group id, given by the founder.
@@ -335,6 +363,9 @@ impl NodeState {
         adds: &[Bytes],
         removes: &[[u8; 32]],
     ) -> Result<Committed, MlsError> {
+        if !self.can_commit() {
+            return Err(MlsError::Refused("commit on a demoted node"));
+        }
         let added = adds.iter().map(|kp| key_package(c, kp));
         let added: Vec<_> = added
             .collect::<Result<_, _>>()
@@ -388,6 +419,9 @@ impl NodeState {
     pub fn process(&self, c: &Crypto, commit: &[u8]) -> Result<Processed, OpenError> {
         if commit.len() > limits::MLS_COMMIT_BYTES {
             return Err(OpenError::TooLong);
+        }
+        if !self.can_commit() {
+            return Err(OpenError::Gone);
         }
         let message = protocol_message(commit)?;
         let rows = self.rows.clone();
@@ -672,6 +706,7 @@ fn ratchet() -> SenderRatchetConfiguration {
 fn join_config() -> MlsGroupJoinConfig {
     MlsGroupJoinConfig::builder()
         .max_past_epochs(0)
+        .number_of_resumption_psks(0)
         .padding_size(0)
         .use_ratchet_tree_extension(false)
         .sender_ratchet_configuration(ratchet())

@@ -76,6 +76,8 @@ pub struct Flaws {
     pub control_key_not_rotated: bool,
     pub control_key_told_on_the_parent: bool,
     pub history_handed_to_joiners: bool,
+    pub node_deleted_too_early: bool,
+    pub nodes_never_deleted: bool,
     // what is stored, and words
     pub items_leave_in_flight: bool,
     pub batches_in_flight_unbounded: bool,

@@ -53,6 +53,8 @@ pub enum Why {
     Rewrap,
     /// Make the keys that a change of members asks for.
     Commit,
+    /// Delete keys that nobody needs any more.
+    Forget,
     /// Sign for what was kept.
     Receipt,
 }

@@ -85,6 +85,11 @@ pub fn node_all(thread: ThreadId, node: NodeId) -> Vec<u8> {
     key(b'n', &[&thread.0, &node.0])
 }
 
+/// All OpenMLS rows of all epoch nodes of a thread.
+pub fn nodes_all(thread: ThreadId) -> Vec<u8> {
+    key(b'n', &[&thread.0])
+}
+
 /// A sealed chunk of a blob, of one thread: whoever knows its key could name it in another one too.
 pub fn chunk(thread: ThreadId, object: Object8, layer: u8, index: u32) -> Vec<u8> {
     key(b'c', &[&thread.0, &object.0, &[layer], &index.to_be_bytes()])

@@ -61,7 +61,7 @@ impl Thread {
                 && !self.refused.contains(node)
                 && commit.header.made_by != MadeBy::Refound
                 && self.rosters.contains_key(node)
-                && self.nodes.contains_key(&commit.header.parent)
+                && self.can_commit_on(commit.header.parent)
         });
         let first = ready.next()?;
         let path: BTreeSet<NodeId> = self.climb(self.head).collect();
@@ -88,12 +88,10 @@ impl Thread {
             };
             moved = true;
             self.unrooted.remove(&node);
-            if self
-                .nodes
-                .get(&node)
-                .is_some_and(|state| !self.is_as_told(node, state, &roster))
-            {
-                self.nodes.remove(&node);
+            let told = |state: &&NodeState| self.is_as_told(node, state, &roster);
+            let is_lie = self.nodes.get(&node).is_some_and(|state| !told(&state));
+            if is_lie && let Some(state) = self.nodes.remove(&node) {
+                state.erase(self.id, node, &mut ctx.tx.batch);
                 self.refused.insert(node);
                 self.save_keys(ctx);
             }
@@ -184,6 +182,13 @@ impl Thread {
                 .is_none_or(|suite| state.suite() == Some(suite))
     }
 
+    pub(super) fn adds(&self, id: OpId) -> Option<(Dev, Incarnation)> {
+        match self.counting(id)? {
+            Act::Add { dev, inc, .. } => Some((*dev, *inc)),
+            _ => None,
+        }
+    }
+
     fn process_commit(&mut self, ctx: &mut Ctx<'_>, node: NodeId) -> bool {
         let commit = &self.commits[&node];
         let parent = &self.nodes[&commit.header.parent];
@@ -270,9 +275,14 @@ impl Thread {
         let mut authors = children.filter_map(|child| Some(self.commits.get(child)?.header.author));
         self.head == self.vote
             && self.holds(self.head)
+            && self.can_commit_on(self.head)
             && !self.is_stale(ctx.dev())
             && self.stands_on(ctx.dev(), self.head)
             && !authors.any(|author| self.is_own(author))
+    }
+
+    fn can_commit_on(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(NodeState::can_commit)
     }
 
     /// Whether this life of the device said all that is outstanding.
@@ -523,6 +533,9 @@ impl Thread {
     pub(crate) fn welcomed(&mut self, ctx: &mut Ctx<'_>, welcome: &Welcome, mut state: NodeState) -> bool {
         if state.group_id() != &self.id.0[..8] || self.nodes.contains_key(&welcome.node) {
             return self.nodes.contains_key(&welcome.node);
+        }
+        if self.is_forgotten(welcome.node) {
+            return true;
         }
         let trusted = state.members().iter().all(|leaf| {
             DeviceCert::decode(&leaf.cert)

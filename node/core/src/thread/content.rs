@@ -137,7 +137,8 @@ impl Thread {
         let candidates: Vec<NodeId> = self.nodes.keys().filter(|n| n.0[..4] == *tag).copied().collect();
         if candidates.is_empty() {
             if self.knows_node(tag) {
-                // before this device joined, or after it was removed: a rewrap may come
+                // before this device joined, after it was removed, or dropped since: a rewrap may come
+                self.note_unreadable(slot, seq);
                 if self.is_mine_to_read(ctx.dev(), tag) {
                     self.lost_key(ctx, EntryRef { slot, seq });
                 }

@@ -49,6 +49,7 @@ impl Thread {
         self.look_for_leaf(ctx);
         self.tell_gate(ctx);
         self.due_again(ctx);
+        self.forget(ctx);
     }
 
     /// Takes parked items whose time has come. Returns whether any was taken.

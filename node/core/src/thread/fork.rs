@@ -169,7 +169,7 @@ impl Thread {
         std::iter::successors(Some(node), |at| Some(self.commits.get(at)?.header.parent))
     }
 
-    fn votes(&self) -> Vec<(Dev, NodeId)> {
+    pub(super) fn votes(&self) -> Vec<(Dev, NodeId)> {
         let members = self.membership.members.iter();
         let votes = members.flat_map(|(dev, member)| {
             let newest = self.heads.get(&member.slot);

@@ -4,7 +4,6 @@
 use super::Thread;
 use crate::envelope::Class;
 use crate::group::control::{Act, Commit, MadeBy, Object, Why};
-use crate::group::mls::NodeState;
 use crate::id::{Dev, NodeId, OpId};
 use crate::machine::command::CommandError;
 use crate::machine::ctx::Ctx;
@@ -50,8 +49,8 @@ impl Thread {
     /// Throws the keys of the newest node away. Returns it.
     pub(crate) fn lose_newest(&mut self, ctx: &mut Ctx<'_>) -> Result<Vec<NodeId>, CommandError> {
         let node = self.head;
-        self.nodes.remove(&node).ok_or(CommandError::NoChange)?;
-        NodeState::drop_rows(ctx.store, self.id, node, &mut ctx.tx.batch)?;
+        let state = self.nodes.remove(&node).ok_or(CommandError::NoChange)?;
+        state.erase(self.id, node, &mut ctx.tx.batch);
         self.refused.insert(node);
         Ok(vec![node])
     }

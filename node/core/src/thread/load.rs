@@ -93,6 +93,7 @@ impl Thread {
                 thread.nodes.insert(node, state);
             }
         }
+        thread.load_forgetting(ctx.store)?;
         // before any evidence: in a forgotten life it counts for nothing
         let stale = ctx.store.get(&table::own_of_thread("stale", id))?;
         thread.stale = stale

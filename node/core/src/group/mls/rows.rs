@@ -97,6 +97,59 @@ impl Rows {
         inner.dirty.retain(|row| other(row));
     }
 
+    /// Deletes all rows of these kinds.
+    pub(super) fn delete(&self, kinds: &[Kind]) {
+        let inner = &mut *self.0.borrow_mut();
+        let of_kinds = |row: &&Vec<u8>| kinds.iter().any(|kind| row.first() == Some(&(*kind as u8)));
+        let gone: Vec<Vec<u8>> = inner.values.keys().filter(of_kinds).cloned().collect();
+        for row in gone {
+            inner.values.remove(&row);
+            inner.dirty.insert(row);
+        }
+    }
+
+    /// Puts zeros in the place of all bytes that a value holds, for a value that OpenMLS must find.
+    pub(super) fn blank(&self, kind: Kind) -> Result<(), RowError> {
+        let row = vec![kind as u8];
+        let Some(mut value) = self.get::<ciborium::Value>(kind, &row)? else {
+            return Ok(());
+        };
+        blank(&mut value);
+        self.put(kind, row, &value)
+    }
+
+    /// The list of resumption secrets becomes empty, and stays so in all children.
+    pub(super) fn keep_no_resumption(&self) -> Result<(), RowError> {
+        let (kind, row) = (Kind::ResumptionPskStore, vec![Kind::ResumptionPskStore as u8]);
+        let Some(ciborium::Value::Map(mut fields)) = self.get(kind, &row)? else {
+            return Err(RowError(kind as u8));
+        };
+        for (_, field) in &mut fields {
+            match field {
+                ciborium::Value::Array(secrets) => secrets.clear(),
+                // how many there may be, and where the next one goes
+                number => *number = 0.into(),
+            }
+        }
+        self.put(kind, row, &ciborium::Value::Map(fields))
+    }
+
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.count(kind) > 0
+    }
+
+    pub(super) fn count(&self, kind: Kind) -> usize {
+        let inner = self.0.borrow();
+        let of_kind = |row: &&Vec<u8>| row.first() == Some(&(kind as u8));
+        inner.values.keys().filter(of_kind).count()
+    }
+
+    /// Deletes all rows.
+    pub(super) fn delete_all(&self) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.dirty.extend(std::mem::take(&mut inner.values).into_keys());
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().values.is_empty()
     }
@@ -113,7 +166,7 @@ impl Rows {
         Ok(out)
     }
 
-    fn put<T: Serialize>(&self, kind: Kind, row: Vec<u8>, value: &T) -> Result<(), RowError> {
+    pub(super) fn put<T: Serialize>(&self, kind: Kind, row: Vec<u8>, value: &T) -> Result<(), RowError> {
         let mut out = Zeroizing::new(Vec::new());
         ciborium::into_writer(value, &mut *out).map_err(|_| RowError(kind as u8))?;
         let inner = &mut *self.0.borrow_mut();
@@ -122,7 +175,7 @@ impl Rows {
         Ok(())
     }
 
-    fn get<T: DeserializeOwned>(&self, kind: Kind, row: &[u8]) -> Result<Option<T>, RowError> {
+    pub(super) fn get<T: DeserializeOwned>(&self, kind: Kind, row: &[u8]) -> Result<Option<T>, RowError> {
         let inner = self.0.borrow();
         let value = inner
             .values
@@ -371,6 +424,19 @@ impl StorageProvider<V1> for Rows {
     ) -> Result<(), RowError> {
         self.remove(vec![Kind::Proposals as u8]);
         Ok(())
+    }
+}
+
+/// Zeros for all bytes in a value; OpenMLS writes some of them as lists of numbers.
+fn blank(value: &mut ciborium::Value) {
+    match value {
+        ciborium::Value::Bytes(bytes) => bytes.fill(0),
+        ciborium::Value::Array(list) => list.iter_mut().for_each(|item| match item {
+            ciborium::Value::Integer(_) => *item = 0.into(),
+            _ => blank(item),
+        }),
+        ciborium::Value::Map(pairs) => pairs.iter_mut().for_each(|(_, item)| blank(item)),
+        _ => {}
     }
 }
 

@@ -249,9 +249,119 @@ fn a_node_survives_the_store_and_a_restart() {
         let made = a.commit(&at_a, &[], &[]);
         assert!(!at_b.process(&b.c, &made.commit).unwrap().evicted);
         let mut batch = Batch::new();
-        NodeState::drop_rows(&store, THREAD, node, &mut batch).unwrap();
+        at_a.erase(THREAD, node, &mut batch);
         store.apply(&batch).unwrap();
-        assert!(NodeState::load(&store, THREAD, node).unwrap().is_none());
+        assert!(store.is_empty() && NodeState::load(&store, THREAD, node).unwrap().is_none());
+    }
+}
+
+/// A copy of the node as whoever gets the store at this moment has it.
+fn stolen(state: &mut NodeState, store: &mut Memory) -> NodeState {
+    let mut batch = Batch::new();
+    state.save(THREAD, NodeId([4; 16]), &mut batch);
+    store.apply(&batch).unwrap();
+    NodeState::load(&store.clone(), THREAD, NodeId([4; 16]))
+        .unwrap()
+        .unwrap()
+}
+
+/// The same rows at somebody who does not look whether the node is demoted.
+fn unguarded(state: &NodeState) -> NodeState {
+    let copy = state.clone();
+    let none: Vec<ciborium::Value> = vec![];
+    copy.rows
+        .put(Kind::EpochKeyPairs, vec![Kind::EpochKeyPairs as u8], &none)
+        .unwrap();
+    assert!(copy.can_commit());
+    copy
+}
+
+#[test]
+fn a_demoted_node_opens_messages_and_derives_no_child() {
+    for suite in BOTH {
+        let ([a, b, d], [mut at_a, at_b, mut at_d]) = trio(suite);
+        let mut store = Memory::default();
+        let before = stolen(&mut at_d, &mut store);
+        // with a path and without: the one needs a key of the tree, the other the init secret alone
+        let with_path = a.commit(&at_a, &[], &[&b]);
+        let adds_only = a.commit(&at_a, &[Device::new(5).package(suite)], &[]);
+        let sealed = [a.seal(&mut at_a, 1, b"one"), a.seal(&mut at_a, 2, b"two")];
+        assert_eq!(d.open(&mut at_d, 2, &sealed[1]).unwrap(), b"two");
+        let mut batch = Batch::new();
+        at_d.demote(THREAD, NodeId([4; 16]), &mut batch);
+        store.apply(&batch).unwrap();
+        let mut after = stolen(&mut at_d, &mut store);
+        for made in [&with_path, &adds_only] {
+            assert!(before.process(&d.c, &made.commit).is_ok());
+            for demoted in [&at_d, &after] {
+                assert!(demoted.process(&d.c, &made.commit).is_err());
+                assert!(unguarded(demoted).process(&d.c, &made.commit).is_err());
+            }
+        }
+        assert!(before.can_commit() && at_b.can_commit() && !at_d.can_commit() && !after.can_commit());
+        assert!(after.commit(&d.c, &d.keys, &[], &[]).is_err());
+        assert_eq!(after.members(), at_a.members());
+        assert_eq!(d.open(&mut after, 1, &sealed[0]).unwrap(), b"one");
+        assert_eq!(d.open(&mut at_d, 1, &sealed[0]).unwrap(), b"one");
+        // what was opened is as gone as it would be on another node
+        assert_eq!(d.open(&mut at_d, 2, &sealed[1]), Err(OpenError::Gone));
+    }
+}
+
+/// All bytes of a value that are not zero, however they are written.
+fn bytes_in(value: &ciborium::Value) -> usize {
+    match value {
+        ciborium::Value::Bytes(bytes) => bytes.iter().filter(|byte| **byte != 0).count(),
+        ciborium::Value::Array(list) => {
+            let numbers = list.iter().filter_map(ciborium::Value::as_integer);
+            numbers.filter(|number| *number != 0.into()).count() + list.iter().map(bytes_in).sum::<usize>()
+        }
+        ciborium::Value::Map(pairs) => pairs.iter().map(|(_, item)| bytes_in(item)).sum(),
+        _ => 0,
+    }
+}
+
+fn row(state: &NodeState, kind: Kind) -> ciborium::Value {
+    state.rows.get(kind, &[kind as u8]).unwrap().unwrap()
+}
+
+#[test]
+fn a_demoted_node_holds_no_secret_of_its_epoch_but_those_of_messages() {
+    let (_, [mut at_a, ..]) = trio(Suite::Classical);
+    // five secrets of 32 random bytes
+    assert!(bytes_in(&row(&at_a, Kind::EpochSecrets)) > 5 * 24);
+    at_a.demote(THREAD, NodeId([4; 16]), &mut Batch::new());
+    assert_eq!(bytes_in(&row(&at_a, Kind::EpochSecrets)), 0);
+    assert_eq!(bytes_in(&row(&at_a, Kind::ResumptionPskStore)), 0);
+    for kind in COMMIT_KINDS {
+        assert!(!at_a.rows.has(kind), "{kind:?}");
+    }
+}
+
+/// OpenMLS may keep secrets of past epochs in the next one: here it is told to keep none.
+#[test]
+fn a_child_holds_nothing_of_its_parent() {
+    for suite in BOTH {
+        let ([a, b, d], [mut at_a, _, at_d]) = trio(suite);
+        let sealed = a.seal(&mut at_a, 1, b"parent");
+        for made in [a.commit(&at_a, &[], &[]), a.commit(&at_a, &[], &[&b])] {
+            let mut child = at_d.process(&d.c, &made.commit).unwrap().child;
+            for state in [&at_d, &child, &made.child] {
+                let past = |of: &ciborium::Value| {
+                    let pairs = of.as_map().unwrap();
+                    let named = |key: &ciborium::Value| key.as_text() == Some("past_epoch_trees");
+                    pairs.iter().find(|(key, _)| named(key)).unwrap().1.clone()
+                };
+                assert_eq!(
+                    past(&row(state, Kind::MessageSecrets)),
+                    ciborium::Value::Array(vec![])
+                );
+                assert_eq!(bytes_in(&row(state, Kind::ResumptionPskStore)), 0);
+                assert_eq!(state.rows.count(Kind::EpochKeyPairs), 1);
+                assert!(!state.rows.has(Kind::EncryptionKeyPair));
+            }
+            assert_eq!(d.open(&mut child, 1, &sealed), Err(OpenError::Unauthentic));
+        }
     }
 }
 
