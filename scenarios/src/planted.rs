@@ -78,7 +78,7 @@ plants! {
     Storm =>
         announce_before_commit, no_overlay_of_batches_in_flight, no_send_gate from 70,
         seq_reused_after_rebuild from 80,
-        receipt_believed_unsigned, parked_counted_as_delivered from 110, late_joiner_not_rewrapped,
+        receipt_believed_unsigned, parked_counted_as_delivered from 410, late_joiner_not_rewrapped,
         slot_by_order_of_arrival, sealed_too_early, ttl_by_wall_clock;
     Restless =>
         node_deleted_too_early, removed_author_followed from 8, others_do_not_commit from 8;

@@ -38,9 +38,17 @@ fn stolen(store: &Memory, thread: ThreadId, node: NodeId) -> Option<NodeState> {
 #[test]
 fn nodes_go_once_everybody_stands_below_and_what_was_under_way_had_its_time() {
     let (mut table, medic, doctor, nurse, thread) = three();
-    table.pass(MINUTE);
+    table.pass(8 * MINUTE);
     let all = [medic, doctor, nurse];
     let newest = head(&table, medic, thread);
+    let commits = |table: &Table| {
+        held(table, medic, thread)
+            .into_iter()
+            .filter(|(_, can)| *can)
+            .count()
+    };
+    assert_eq!(commits(&table), 3, "all may still go to another branch");
+    table.pass(4 * MINUTE);
     // the founder made three, the doctor was welcomed to the second, the nurse to the third
     for (at, count) in [(medic, 3), (doctor, 2), (nurse, 1)] {
         let held = held(&table, at, thread);
@@ -131,7 +139,7 @@ fn a_copy_of_the_store_has_no_deleted_secret() {
     let surgeon = table.seat(&Org1::new(), 9, Part::Member, Some(Role::Cardiologist));
     table.add(doctor, surgeon, thread, Role::Cardiologist);
     table.connect(doctor, surgeon);
-    table.pass(MINUTE);
+    table.pass(12 * MINUTE);
     let demoted = copy(&table);
     table.pass(150 * MINUTE);
     let dropped = copy(&table);

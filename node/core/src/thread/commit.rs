@@ -182,13 +182,6 @@ impl Thread {
                 .is_none_or(|suite| state.suite() == Some(suite))
     }
 
-    pub(super) fn adds(&self, id: OpId) -> Option<(Dev, Incarnation)> {
-        match self.counting(id)? {
-            Act::Add { dev, inc, .. } => Some((*dev, *inc)),
-            _ => None,
-        }
-    }
-
     fn process_commit(&mut self, ctx: &mut Ctx<'_>, node: NodeId) -> bool {
         let commit = &self.commits[&node];
         let parent = &self.nodes[&commit.header.parent];

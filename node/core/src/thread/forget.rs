@@ -2,7 +2,8 @@
 //!
 //! * A *demoted* node opens messages; no commit follows from it any more, here or for whoever gets the store.
 //!   A node is demoted when everybody who could commit on it, and every member, signed for its child on the
-//!   path or below. Nobody honest commits on it then. Somebody removed counts as long as it did not sign so:
+//!   path or below, and the child has been there for [`limits::DEMOTE_CALM_MS`]: while a fork is being decided
+//!   all may stand on one branch for a moment and go to the other one. Nobody honest commits on it then. Somebody removed counts as long as it did not sign so:
 //!   its removal may turn out void, and its own commits good. Nobody is waited for longer than
 //!   [`limits::DEMOTE_AFTER_MS`] after that child appeared; another path begins anew.
 //! * A *dropped* node is gone. That is so when no message for it is known to be under way, at the earliest
@@ -17,8 +18,9 @@
 
 use super::{Thread, fork::Grounds};
 use crate::codec::{Malformed, Reader, Writer};
+use crate::group::control::{Act, Op};
 use crate::group::mls::NodeState;
-use crate::id::{Dev, NodeId, Seq, Slot};
+use crate::id::{Dev, NodeId, OpId, Seq, Slot};
 use crate::limits;
 use crate::machine::ctx::Ctx;
 use crate::ranges::{Log, Ranges, SeqSet};
@@ -76,7 +78,10 @@ impl Thread {
             .collect();
         self.follow_children(&stem, &forks, now_us);
         for (node, fork) in &forks {
-            let is_due = || self.is_acked(ctx, &stem, *fork) || self.is_old(&stem, *fork, now_us);
+            let calm = || self.is_child_since(&stem, *fork, now_us, limits::DEMOTE_CALM_MS);
+            let acked = || self.is_acked(ctx, &stem, *fork) && (calm() || ctx.flaws.node_deleted_too_early);
+            let old = || self.is_child_since(&stem, *fork, now_us, limits::DEMOTE_AFTER_MS);
+            let is_due = || acked() || old();
             if self.nodes[node].can_commit() && is_due() {
                 self.demote(ctx, *node, now_us);
             }
@@ -164,10 +169,10 @@ impl Thread {
                 && readers.is_some_and(|readers| readers.keys().all(stands))
     }
 
-    /// Its child on the path appeared so long ago that nobody is waited for any more.
-    fn is_old(&self, stem: &Stem, at: usize, now_us: u64) -> bool {
+    /// Its child on the path appeared so long ago.
+    fn is_child_since(&self, stem: &Stem, at: usize, now_us: u64, ms: u64) -> bool {
         let child = self.forgetting.children.get(&stem.nodes[at]);
-        child.is_some_and(|(_, since_us)| now_us.saturating_sub(*since_us) / 1000 >= limits::DEMOTE_AFTER_MS)
+        child.is_some_and(|(_, since_us)| now_us.saturating_sub(*since_us) / 1000 >= ms)
     }
 
     fn demote(&mut self, ctx: &mut Ctx<'_>, node: NodeId, now_us: u64) {
@@ -233,11 +238,21 @@ impl Thread {
         self.save_keys(ctx);
     }
 
-    /// Whether the commit of the node added this device: a Welcome led to it.
+    /// Whether the commit of the node added this device or gave it a new leaf: a Welcome led to it.
     fn was_welcomed(&self, ctx: &Ctx<'_>, node: NodeId) -> bool {
         let adds = self.commits.get(&node).map(|commit| &commit.header.adds);
         let mut adds = adds.into_iter().flatten();
-        adds.any(|id| self.adds(*id).is_some_and(|(dev, _)| dev == ctx.dev()))
+        let own = |id: &OpId| match self.ops.as_ref()?.get(*id)? {
+            (
+                _,
+                Op {
+                    act: Act::Add { dev, .. },
+                    ..
+                },
+            ) => Some(*dev == ctx.dev()),
+            (slot, _) => Some(self.is_own(slot)),
+        };
+        adds.any(|id| own(id) == Some(true))
     }
 
     /// Saves what changed, and the clock now and then while something waits for its time.
@@ -248,12 +263,14 @@ impl Thread {
         let steps = |since_us: &u64| {
             [limits::DROP_AFTER_MS, limits::DROP_LATEST_MS].map(|ms| since_us.saturating_add(ms * 1000))
         };
-        let old = |(_, since_us): &(NodeId, u64)| since_us.saturating_add(limits::DEMOTE_AFTER_MS * 1000);
+        let old = |(_, since_us): &(NodeId, u64)| {
+            [limits::DEMOTE_CALM_MS, limits::DEMOTE_AFTER_MS].map(|ms| since_us.saturating_add(ms * 1000))
+        };
         let dues = f
             .demoted
             .values()
             .flat_map(steps)
-            .chain(f.children.values().map(old));
+            .chain(f.children.values().flat_map(old));
         let look_us = now_us.saturating_add(limits::FORGET_LOOK_MS * 1000);
         let due_us = dues.filter(|due| *due > now_us).min().unwrap_or(look_us);
         self.forget_due = waits.then(|| f.clock.when(due_us.min(look_us)));
