@@ -357,7 +357,8 @@ pub enum Step {
         #[serde(default)]
         suite: Option<SuiteName>,
     },
-    /// A device loses the keys of the newest node, as if the author of its commit had made them of no use to it.
+    /// A device loses the keys of the newest node, as if the author of its commit had made them of no use
+    /// to it.
     LoseKeys { device: String, thread: String },
     /// The newest node of all members has this suite.
     SuiteIs { thread: String, suite: SuiteName },

@@ -264,8 +264,8 @@ pub const XWING_MEMBERS: usize = 17;
 /// Epoch nodes whose keys a device holds of one thread. Deletion leaves the newest and those of the last
 /// days.
 pub const NODES_PER_THREAD: usize = 4096;
-/// A node to whose child on the path all have come is demoted so long after that child appeared at the earliest, in
-/// milliseconds.
+/// A node to whose child on the path all have come is demoted so long after that child appeared at the
+/// earliest, in milliseconds.
 pub const DEMOTE_CALM_MS: u64 = 10 * 60 * 1000;
 /// A node is demoted so long after its child on the path appeared, whoever did not sign for it, in
 /// milliseconds. Who was away longer, on a branch that loses, has to be added again.

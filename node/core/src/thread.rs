@@ -235,9 +235,7 @@ pub(crate) struct Thread {
     pub(crate) rejoin_due: Option<Instant>,
     /// Since when it cannot use the newest node.
     pub(crate) stuck: Option<rejoin::Stuck>,
-    /// How often it asked for a leaf since it was opened, and when it may again.
-    pub(crate) leaves_asked: u32,
-    pub(crate) asked_again: Option<Instant>,
+    pub(crate) leaves_asked: rejoin::LeavesAsked,
     pub(crate) forgetting: forget::Forgetting,
     /// When this device looks again which nodes it can do without.
     pub(crate) forget_due: Option<Instant>,
@@ -319,8 +317,7 @@ impl Thread {
             commit_due: None,
             rejoin_due: None,
             stuck: None,
-            leaves_asked: 0,
-            asked_again: None,
+            leaves_asked: rejoin::LeavesAsked::default(),
             forgetting: forget::Forgetting::default(),
             forget_due: None,
             keys_waiting: BTreeSet::new(),

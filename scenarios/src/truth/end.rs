@@ -281,8 +281,8 @@ fn can_prove(world: &World, key: Key, said: &Said, members: &[HostId]) -> bool {
     author_stays(world, key, said, members) || members.iter().any(prove)
 }
 
-/// The device never lost its store, or the entry was said to the life that it has since; nor did it lose keys since
-/// then.
+/// The device never lost its store, or the entry was said to the life that it has since; nor did it lose
+/// keys since then.
 fn remembers(truth: &Truth, world: &World, key: Key, said: &Said, host: HostId) -> bool {
     let (dev, rebuilt_us) = (world.hosts[host].dev(), world.hosts[host].rebuilt_us);
     let changes = truth.threads[&key.0].changes.iter();

@@ -61,8 +61,8 @@ pub(super) struct Paths {
     settled: BTreeMap<ThreadId, Vec<Settled>>,
     hosts: BTreeMap<Dev, HostId>,
     rewraps: BTreeSet<MsgId>,
-    /// Members that somebody else counted while it held the control key: whom it may tell it. What was told is on
-    /// its way, whatever happens meanwhile.
+    /// Members that somebody else counted while it held the control key: whom it may tell it. What was
+    /// told is on its way, whatever happens meanwhile.
     counted: BTreeSet<(ThreadId, Handle, Dev)>,
     /// Where who stood that removed a device.
     pub(super) removed_on: Vec<(ThreadId, Dev, NodeId)>,

@@ -33,8 +33,10 @@ pub struct Tally {
 
 /// Counts what is there now.
 pub fn tally(truth: &Truth, world: &World) -> Tally {
-    let mut tally = Tally::default();
-    tally.refounds = truth.paths.refounds();
+    let mut tally = Tally {
+        refounds: truth.paths.refounds(),
+        ..Tally::default()
+    };
     for thread in truth.threads.keys() {
         let members = end::members(truth, world, *thread);
         let views = members

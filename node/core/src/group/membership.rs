@@ -1,8 +1,8 @@
 //! Who is a member: a pure function of the set of ops (PROTOCOL section 3, M). Equal sets of ops and
 //! key packages give equal results, in whatever order they came.
 //!
-//! * An op is **judged** once every op that it names is judged; an Add or Rejoin also needs its key package. Until
-//!   then it is *parked*. Causal past is transitive.
+//! * An op is **judged** once every op that it names is judged; an Add or Rejoin also needs its key
+//!   package. Until then it is *parked*. Causal past is transitive.
 //! * A judged op **counts** iff its author's op before it is in its past, its author was a member in
 //!   its causal past, the role table allows it and its incarnation fits; else it is *void* for ever.
 //!   That it counts never changes, whatever is said later: ops are named by id.
@@ -12,8 +12,8 @@
 //! * Two ops at one counter of one slot are both judged, each for itself like ops of two authors, and in the
 //!   past only of those that name it; [`Membership::equivocal`] names them. (Ops of an earlier version
 //!   name numbers: they see all ops at a number that is judged before them.)
-//! * A Rejoin names a key package of its author; it and a Refound are listed, and change no membership. Bad and
-//!   Erase count or not like the others and have no effect here.
+//! * A Rejoin names a key package of its author; it and a Refound are listed, and change no membership.
+//!   Bad and Erase count or not like the others and have no effect here.
 //!
 //! Not here: trust in certificates (the caller's `keys`), custody after a handover, the end of a
 //! break-glass membership, who is on which MLS node.

@@ -259,8 +259,8 @@ impl Session {
         }
     }
 
-    /// How many items of the class the peer may be offered now: after a refusal by rate none for a while, then
-    /// a burst at a time.
+    /// How many items of the class the peer may be offered now: after a refusal by rate none for a while,
+    /// then a burst at a time.
     pub(crate) fn allows(&self, class: Class, burst: usize, now: Instant) -> usize {
         let Some(slowed) = self.slowed.get(&class) else {
             return usize::MAX;

@@ -108,8 +108,8 @@ impl Thread {
         }
     }
 
-    /// The envelope of an entry came, and its message key is gone. It is asked for once its author has signed for
-    /// such an entry; before that few are believed.
+    /// The envelope of an entry came, and its message key is gone. It is asked for once its author has
+    /// signed for such an entry; before that few are believed.
     pub(super) fn lost_key(&mut self, ctx: &Ctx<'_>, at: EntryRef) {
         let is_here = self.entries.contains_key(&at) || self.is_own(at.slot);
         let unsigned = self
@@ -132,8 +132,8 @@ impl Thread {
             .is_some_and(|info| info.head.seq >= at.seq)
     }
 
-    /// Whom to ask for entries whose keys are gone, and for which: a member that says it can open them, another
-    /// one each time.
+    /// Whom to ask for entries whose keys are gone, and for which: a member that says it can open them,
+    /// another one each time.
     fn lost_at(&self, others: &[Slot]) -> Option<(Slot, Vec<(Slot, Seq)>)> {
         let turn = self.asked.times as usize;
         // what was handed on waits for the rest of its proof, or is false: it comes after what was not

@@ -591,8 +591,8 @@ impl Thread {
         Ok(())
     }
 
-    /// The key package that an Add or a Rejoin names, if it fits the newest node; for an Add of another suite, or
-    /// of the founder, which names none, the one that the life which it began published since.
+    /// The key package that an Add or a Rejoin names, if it fits the newest node; for an Add of another
+    /// suite, or of the founder, which names none, the one that the life which it began published since.
     pub(super) fn package_of(&self, op: OpId) -> Option<Bytes> {
         let suite = self.suite_of(self.head)?;
         let fitting = |kp: &[u8; 32]| {

@@ -137,12 +137,7 @@ impl Thread {
         let candidates: Vec<NodeId> = self.nodes.keys().filter(|n| n.0[..4] == *tag).copied().collect();
         if candidates.is_empty() {
             if self.knows_node(tag) {
-                // before this device joined, after it was removed, or dropped since: a rewrap may come
-                self.note_unreadable(slot, seq);
-                if self.is_mine_to_read(ctx.dev(), tag) {
-                    self.lost_key(ctx, EntryRef { slot, seq });
-                }
-                return Absorbed::Useless;
+                return self.has_no_key(ctx, (slot, seq), tag);
             }
             self.parked.park(
                 key,
@@ -182,6 +177,16 @@ impl Thread {
     /// A commit with this node tag is known, though its keys are not here.
     fn knows_node(&self, tag: &[u8]) -> bool {
         self.commits.keys().chain([&self.root]).any(|n| n.0[..4] == *tag)
+    }
+
+    /// Sealed before this device joined, after it was removed, or on a node that was dropped since: a
+    /// rewrap may come. What was meant for it is asked for.
+    fn has_no_key(&mut self, ctx: &Ctx<'_>, (slot, seq): (Slot, Seq), tag: &[u8]) -> Absorbed {
+        self.note_unreadable(slot, seq);
+        if self.is_mine_to_read(ctx.dev(), tag) {
+            self.lost_key(ctx, EntryRef { slot, seq });
+        }
+        Absorbed::Useless
     }
 
     /// What is sealed on the node with this tag is meant for this life of the device too.

@@ -1,10 +1,11 @@
 //! Deletion: epoch nodes lose their secrets as soon as nobody can need them (PROTOCOL, *Deletion*).
 //!
-//! * A *demoted* node opens messages; no commit follows from it any more, here or for whoever gets the store.
-//!   A node is demoted when everybody who could commit on it, and every member, signed for its child on the
-//!   path or below, and the child has been there for [`limits::DEMOTE_CALM_MS`]: while a fork is being decided
-//!   all may stand on one branch for a moment and go to the other one. Nobody honest commits on it then. Somebody removed counts as long as it did not sign so:
-//!   its removal may turn out void, and its own commits good. Nobody is waited for longer than
+//! * A *demoted* node opens messages; no commit follows from it any more, here or for whoever gets the
+//!   store. A node is demoted when everybody who could commit on it, and every member, signed for its
+//!   child on the path or below, and the child has been there for [`limits::DEMOTE_CALM_MS`]: while a
+//!   fork is being decided all may stand on one branch for a moment and go to the other one. Nobody
+//!   honest commits on it then. Somebody removed counts as long as it did not sign so: its removal may
+//!   turn out void, and its own commits good. Nobody is waited for longer than
 //!   [`limits::DEMOTE_AFTER_MS`] after that child appeared; another path begins anew.
 //! * A *dropped* node is gone. That is so when no message for it is known to be under way, at the earliest
 //!   [`limits::DROP_AFTER_MS`] after it was demoted, and in any case after [`limits::DROP_LATEST_MS`]. It

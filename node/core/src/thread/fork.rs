@@ -5,11 +5,11 @@
 //! their author stood in the parent's roster with that life ([`Thread::rosters`]). At each node one
 //! child is taken.
 //!
-//! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of
-//! it or a majority stands behind it. Of the others wins, in this order: more than half of those who could
+//! A child of an author that a valid Remove names is left out, unless that Remove was said in sight of it
+//! or a majority stands behind it. Of the others wins, in this order: more than half of those who could
 //! read the parent and are members today have their newest head in its subtree; anybody but its author
-//! has; one that goes on with the same group; the lower number that follows from parent and author, which nobody
-//! can choose; the lower id.
+//! has; one that goes on with the same group; the lower number that follows from parent and author, which
+//! nobody can choose; the lower id.
 //!
 //! The walk depends on the control objects held, and on the nodes that this device can use: one that it
 //! cannot use and on which nobody but its author stands is not gone on to. Devices with equal sets can use

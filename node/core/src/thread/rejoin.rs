@@ -1,16 +1,17 @@
-//! New leaves: for a member that cannot use the newest node, and for all when the thread goes on with a stronger
-//! suite.
+//! New leaves: for a member that cannot use the newest node, and for all when the thread goes on with a
+//! stronger suite.
 //!
 //! A member that stands in the newest node's roster and stays without its keys, though others tell of it,
 //! publishes a key package with a `Rejoin`. Whoever has the turn replaces its leaf; membership stays as
-//! it is. What others wrote meanwhile it asks for ([`ask`](super::ask)). It takes the request back if the keys
-//! come after all.
+//! it is. What others wrote meanwhile it asks for ([`ask`](super::ask)). It takes the request back if the
+//! keys come after all.
 //!
-//! A `Refound` asks all for key packages of a stronger suite. The thread goes on as it is until each member of
-//! the newest node has published one; then its author, or another one by turn, founds a new group, adds all
-//! and commits that as a child like any other. Nobody is left out: a member that does not answer keeps the
-//! thread on its old group until people remove it or take the request back. A half that is cut off cannot found
-//! for the rest. Who was added on a branch that knows nothing of it publishes a package of the new suite, too.
+//! A `Refound` asks all for key packages of a stronger suite. The thread goes on as it is until each
+//! member of the newest node has published one; then its author, or another one by turn, founds a new
+//! group, adds all and commits that as a child like any other. Nobody is left out: a member that does not
+//! answer keeps the thread on its old group until people remove it or take the request back. A half that
+//! is cut off cannot found for the rest. Who was added on a branch that knows nothing of it publishes a
+//! package of the new suite, too.
 
 use super::Thread;
 use crate::envelope::Class;
@@ -24,7 +25,8 @@ use crate::time::Instant;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A member waits this long for keys that may be on their way, if others are heard; doubles with each request.
+/// A member waits this long for keys that may be on their way, if others are heard; doubles with each
+/// request.
 const STUCK_MS: u64 = 180_000;
 /// The same where others are silent, or out of reach.
 const SILENT_MS: u64 = 600_000;
@@ -40,6 +42,13 @@ pub(crate) struct Stuck {
     since: Instant,
     /// Heads of others that came since.
     pub(super) heads: u32,
+}
+
+/// How often this device asked for a leaf since it was opened, and when it may again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeavesAsked {
+    times: u32,
+    again: Option<Instant>,
 }
 
 /// Who asked for another suite, and for which.
@@ -129,8 +138,8 @@ impl Thread {
         self.packages.get(hash).map(|package| package.suite)
     }
 
-    /// A member whose leaf this device can replace on the newest node: not itself. Who answers to a request for
-    /// another suite has a package of that one.
+    /// A member whose leaf this device can replace on the newest node: not itself. Who answers to a
+    /// request for another suite has a package of that one.
     pub(super) fn leaf_to_replace(&self, me: Dev) -> Option<(OpId, Dev)> {
         let due = self.rejoins_due();
         let suite = (!due.is_empty()).then(|| self.suite_of(self.head))??;
@@ -240,7 +249,9 @@ impl Thread {
             } else {
                 SILENT_MS
             };
-            let at = stuck.since.plus_ms(wait << self.leaves_asked.min(DOUBLINGS));
+            let at = stuck
+                .since
+                .plus_ms(wait << self.leaves_asked.times.min(DOUBLINGS));
             return (!is_out(suite)).then_some((at, suite));
         }
         if let Some(suite) = self.suite_of_new_keys(me) {
@@ -248,15 +259,15 @@ impl Thread {
                 .me(me)
                 .and_then(|(_, inc)| self.membership.rejoins.get(&(me, inc))?.kp);
             let is_out = out.and_then(|kp| self.suite_of_package(&kp)) == Some(suite);
-            return (!is_out).then(|| (self.asked_again.unwrap_or(ctx.now.mono), suite));
+            return (!is_out).then(|| (self.leaves_asked.again.unwrap_or(ctx.now.mono), suite));
         }
         let asked = self.refound_due().filter(|asked| asked.dev != me)?;
         let may = !self.is_stale(me) && self.stands_on(me, self.head) && self.holds(self.head);
-        (may && !is_out(asked.suite)).then(|| (self.asked_again.unwrap_or(ctx.now.mono), asked.suite))
+        (may && !is_out(asked.suite)).then(|| (self.leaves_asked.again.unwrap_or(ctx.now.mono), asked.suite))
     }
 
-    /// The newest node's suite, if this device is to be added to it and its Add names a package of another one, or
-    /// none: the founder's, whom a removal evicted that turned out void.
+    /// The newest node's suite, if this device is to be added to it and its Add names a package of
+    /// another one, or none: the founder's, whom a removal evicted that turned out void.
     fn suite_of_new_keys(&self, me: Dev) -> Option<Suite> {
         let member = self.membership.members.get(&me)?;
         let is_there = self.rosters.get(&self.head)?.get(&me) == Some(&member.inc);
@@ -271,8 +282,8 @@ impl Thread {
         due.map(|(_, suite)| suite)
     }
 
-    /// Handle of a control key that no removed device holds: that of the newest node, else of the farthest one
-    /// that names all removals and whose key is here.
+    /// Handle of a control key that no removed device holds: that of the newest node, else of the
+    /// farthest one that names all removals and whose key is here.
     fn clean_handle(&self) -> Option<Handle> {
         let key_of = |node: &NodeId| {
             let is_clean = self.unnamed_removes(*node).is_empty();
@@ -292,7 +303,7 @@ impl Thread {
     /// Publishes a key package and asks for a leaf with it. A device that was removed since must not read it.
     pub(crate) fn ask_for_leaf(&mut self, ctx: &mut Ctx<'_>, package: Bytes) -> Result<(), CommandError> {
         let again = ctx.now.mono.plus_ms(AGAIN_MS);
-        self.asked_again = Some(again);
+        self.leaves_asked.again = Some(again);
         if let Some(stuck) = &mut self.stuck {
             stuck.since = ctx.now.mono;
         }
@@ -300,10 +311,10 @@ impl Thread {
         let handle = self
             .clean_handle()
             .ok_or(CommandError::Group("no control key".into()))?;
-        if self.leaves_asked >= limits::LEAVES_ASKED {
+        if self.leaves_asked.times >= limits::LEAVES_ASKED {
             return Err(CommandError::Full("requests for a leaf"));
         }
-        self.leaves_asked += 1;
+        self.leaves_asked.times += 1;
         let kp = Some(key_package_hash(&package));
         self.put_control(ctx, slot, handle, Class::Text, Object::KeyPackage(package))?;
         self.put_op_under(ctx, handle, Act::Rejoin { kp })?;

@@ -117,8 +117,8 @@ impl Thread {
         Ok(())
     }
 
-    /// Marks a batch of entries as handed on. Returns those to seal: not those that somebody sealed on the newest
-    /// node already, unless a member could do nothing with that.
+    /// Marks a batch of entries as handed on. Returns those to seal: not those that somebody sealed on
+    /// the newest node already, unless a member could do nothing with that.
     fn places_for_all(&mut self, ctx: &Ctx<'_>, for_all: Vec<Owed>) -> Vec<EntryRef> {
         let mut places: BTreeMap<EntryRef, bool> = BTreeMap::new();
         for owed in for_all.into_iter().take(BATCH) {
@@ -183,8 +183,8 @@ impl Thread {
         self.handed.insert((slot, at), HandedOn { last, times, head });
     }
 
-    /// When this device should hand the entry to the member, with `first` its first turn; `None` if it is not entitled, if it can get it by
-    /// itself, or what was handed to it alone has not been taken.
+    /// When this device should hand the entry to the member, with `first` its first turn; `None` if it is
+    /// not entitled, if it can get it by itself, or what was handed to it alone has not been taken.
     fn handed_when(
         &self,
         ctx: &Ctx<'_>,
@@ -259,8 +259,8 @@ impl Thread {
     }
 }
 
-/// Members that come before this one in the order of an entry. `share`: its place in the order of the node, and
-/// how many there are; each entry begins somewhere else.
+/// Members that come before this one in the order of an entry. `share`: its place in the order of the
+/// node, and how many there are; each entry begins somewhere else.
 fn place_in((place, members): (u64, u64), hash: &[u8; 32]) -> u64 {
     let from = u64::from_le_bytes(hash[..8].try_into().expect("eight of 32 bytes")) % members;
     (place + members - from) % members

@@ -1,14 +1,16 @@
 //! Commits: an MLS commit with a header that says, readable on every branch, which ops it carries out.
 //!
 //! Body: `parent 16 | author slot 4 | mk 1 (1 founder, 2 external, 3 refound, 4 member) | na varint, na x
-//! op id 16 | nr varint, nr x op id 16 | check of the key 32, if mk is 3 or 4 and nr is not 0 | SHA-256(body) 32
+//! op id 16 | nr varint, nr x op id 16 | check of the key 32, if mk is 3 or 4 and nr is not 0 |
+//! SHA-256(body) 32
 //! | body`. Both lists are strictly ascending. `body` is the MLS bytes with each key package replaced by its
 //! hash; it is opaque here.
 //!
-//! Kinds 3 and 4 are bound: the id of its node covers the header ([`Commit::node`]), so that the same MLS bytes under
-//! another header make another node, and the header names the control key that it makes, so that nobody can
-//! pass another one for it. Kind 1 came before; a founder's is still followed. The body of kind 3 is a commit of a
-//! group that its author founded anew, which adds all others; nobody processes it, they get a Welcome.
+//! Kinds 3 and 4 are bound: the id of its node covers the header ([`Commit::node`]), so that the same MLS
+//! bytes under another header make another node, and the header names the control key that it makes, so
+//! that nobody can pass another one for it. Kind 1 came before; a founder's is still followed. The body
+//! of kind 3 is a commit of a group that its author founded anew, which adds all others; nobody processes
+//! it, they get a Welcome.
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::group::mls::node_id;

@@ -6,7 +6,8 @@
 //!                 | len, rewrap), sorted by (slot, seq), at least one
 //! 3 unsealed      class 1 | seq varint | entry
 //! 4 question      flags 1 (1 heads, 2 entries) | n <= 64, n x id 16, ascending
-//!                 | n <= 64, n x (slot 4 | seq varint), ascending, if flag 2; heads, an id or an entry at least
+//!                 | with flag 2: n <= 64, n x (slot 4 | seq varint), ascending
+//!                 heads, an id or an entry at least
 //! 5 objects       n <= 64, n x (len, envelope), at least one
 //! ```
 //!
@@ -251,7 +252,7 @@ impl Unsealed {
 impl Question {
     fn write(&self, w: &mut Writer) {
         let asks_entries = !self.entries.is_empty();
-        w.u8(u8::from(self.heads) * ASKS_HEADS | u8::from(asks_entries) * ASKS_ENTRIES);
+        w.u8((u8::from(self.heads) * ASKS_HEADS) | (u8::from(asks_entries) * ASKS_ENTRIES));
         w.count(self.ids.len());
         self.ids.iter().for_each(|id| {
             w.put(id);
