@@ -126,17 +126,19 @@ impl Storm {
     /// Some store was restored after the device was added last: its Welcome may have been lost with it.
     /// People see that somebody never came, and begin again.
     fn welcome_is_lost(&self, thread: ThreadId, host: HostId) -> bool {
+        let rebuilt = self.world.hosts.iter().filter_map(|h| h.rebuilt_us).max();
+        self.added_at(thread, host) < rebuilt && self.added_long_ago(thread, host)
+    }
+
+    /// When somebody added the device last.
+    fn added_at(&self, thread: ThreadId, host: HostId) -> Option<u64> {
         let dev = self.dev(host);
         let changes = self.world.truth.threads[&thread].changes.iter();
-        let added = changes.filter(|c| c.dev == dev && c.added).map(|c| c.at_us).max();
-        let rebuilt = self.world.hosts.iter().filter_map(|h| h.rebuilt_us).max();
-        added < rebuilt && added.is_some_and(|at| self.world.now_us > at + 10 * MINUTE)
+        changes.filter(|c| c.dev == dev && c.added).map(|c| c.at_us).max()
     }
 
     fn added_long_ago(&self, thread: ThreadId, host: HostId) -> bool {
-        let dev = self.dev(host);
-        let changes = self.world.truth.threads[&thread].changes.iter();
-        let added = changes.filter(|c| c.dev == dev && c.added).map(|c| c.at_us).max();
+        let added = self.added_at(thread, host);
         added.is_some_and(|at| self.world.now_us > at + 10 * MINUTE)
     }
 

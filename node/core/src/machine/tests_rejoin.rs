@@ -7,6 +7,7 @@ use super::*;
 use crate::group::control::Act;
 use crate::group::mls::{NodeState, Suite};
 use crate::id::NodeId;
+use crate::store::table;
 
 /// The member's keys of the newest node are of no use to it, as if its author had sealed them wrongly.
 fn strand(table: &mut Table, at: usize, thread: ThreadId) -> (NodeId, NodeState) {
@@ -158,4 +159,24 @@ fn a_half_cannot_found_for_the_rest_and_a_request_can_be_taken_back() {
         assert_eq!(table.thread(at, thread).head, head);
         assert!(!table.thread(at, thread).asks_refound(table.dev(doctor)));
     }
+}
+
+#[test]
+fn who_may_not_ask_yet_fills_no_store_with_key_packages() {
+    let (mut table, medic, doctor, nurse, thread) = three();
+    strand(&mut table, nurse, thread);
+    chat(&mut table, &[medic, doctor, medic, doctor], thread, 60_000);
+    // without a key that no removed device holds nothing may be written
+    let makers = table.hack(nurse, thread, |t, _| std::mem::take(&mut t.makers));
+    table.cut(nurse);
+    let packages = |table: &Table| table.prefix(nurse, &table::key_package_row(&[])).len();
+    let before = packages(&table);
+    table.pass(7_200_000);
+    assert_eq!(packages(&table), before);
+    table.hack(nurse, thread, |t, _| t.makers = makers);
+    table.pass(7_200_000);
+    let asked = packages(&table) - before;
+    assert!(asked > 0, "it may ask now");
+    table.pass(7_200_000);
+    assert_eq!(packages(&table) - before, asked, "one request is out");
 }

@@ -14,7 +14,7 @@ use crate::entry::Kind;
 use crate::envelope::{Class, Envelope, Place};
 use crate::group::control::{Act, Commit, MadeBy, Object, Why};
 use crate::group::keys::ControlKey;
-use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, strip_key_packages};
+use crate::group::mls::{Committed, Leaf, NodeState, SealPlace, Suite, strip_key_packages};
 use crate::group::welcome::Welcome;
 use crate::id::{Dev, Handle, Incarnation, NodeId, OpId, Slot};
 use crate::limits;
@@ -346,7 +346,9 @@ impl Thread {
             .iter()
             .filter(|(d, m)| roster.get(*d) != Some(&m.inc));
         let missing = missing.map(|(d, m)| (m.add, *d));
-        let adds: Vec<(OpId, Dev)> = missing.filter(|(op, _)| self.package_of(*op).is_some()).collect();
+        let suite = self.suite_of(self.head).ok_or(CommandError::UnknownThread)?;
+        let is_here = |(op, _): &(OpId, Dev)| self.package_of(*op, suite).is_some();
+        let adds: Vec<(OpId, Dev)> = missing.filter(is_here).collect();
         if !adds.is_empty() {
             return self.commit(ctx, adds, vec![], &[]);
         }
@@ -370,7 +372,8 @@ impl Thread {
     ) -> Result<(), CommandError> {
         let fresh = (!removes.is_empty()).then(|| self.fresh_key(ctx));
         self.room_for_commit(fresh.is_some())?;
-        let packages = added.iter().map(|(op, _)| self.package_of(*op));
+        let suite = self.suite_of(self.head).ok_or(CommandError::UnknownThread)?;
+        let packages = added.iter().map(|(op, _)| self.package_of(*op, suite));
         let packages: Vec<Bytes> = packages
             .collect::<Option<_>>()
             .ok_or(CommandError::UnknownDevice)?;
@@ -591,10 +594,9 @@ impl Thread {
         Ok(())
     }
 
-    /// The key package that an Add or a Rejoin names, if it fits the newest node; for an Add of another
+    /// The key package that an Add or a Rejoin names, if it is of the suite; for an Add of another
     /// suite, or of the founder, which names none, the one that the life which it began published since.
-    pub(super) fn package_of(&self, op: OpId) -> Option<Bytes> {
-        let suite = self.suite_of(self.head)?;
+    pub(super) fn package_of(&self, op: OpId, suite: Suite) -> Option<Bytes> {
         let fitting = |kp: &[u8; 32]| {
             let package = self.packages.get(kp);
             package

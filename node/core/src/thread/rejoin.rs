@@ -188,12 +188,7 @@ impl Thread {
     pub(super) fn refound(&mut self, ctx: &mut Ctx<'_>) -> Result<(), CommandError> {
         let (asked, added) = self.refound_ready(ctx.dev()).ok_or(CommandError::NoChange)?;
         self.room_for_commit(false)?;
-        let packages = added.iter().map(|(op, _)| {
-            let Act::Rejoin { kp } = self.ops.as_ref()?.get(*op)?.1.act else {
-                return None;
-            };
-            self.packages.get(&kp?).map(|package| package.bytes.clone())
-        });
+        let packages = added.iter().map(|(op, _)| self.package_of(*op, asked.suite));
         let packages = packages
             .collect::<Option<Vec<Bytes>>>()
             .ok_or(CommandError::UnknownDevice)?;
@@ -232,9 +227,12 @@ impl Thread {
         lacks && self.genesis.is_some() && !self.is_stale(ctx.dev()) && self.stands_on(ctx.dev(), self.head)
     }
 
-    /// When a key package of which suite is due; `None` also where one is out already.
+    /// When a key package of which suite is due; `None` also where one is out already, and after too many.
     fn leaf_wanted(&self, ctx: &Ctx<'_>) -> Option<(Instant, Suite)> {
         let me = ctx.dev();
+        if self.leaves_asked.times >= limits::LEAVES_ASKED {
+            return None;
+        }
         let is_out = |suite| {
             let due = self
                 .rejoins_due()
@@ -276,10 +274,20 @@ impl Thread {
             .filter(|suite| !is_there && own != Some(*suite))
     }
 
-    /// The suite of the key package that this device has to publish now.
-    pub(crate) fn package_wanted(&self, ctx: &Ctx<'_>) -> Option<Suite> {
+    /// The suite of the key package that this device has to publish now. Whatever comes of it, it is
+    /// asked again later only: each package has a secret that stays in the store.
+    pub(crate) fn package_wanted(&mut self, ctx: &Ctx<'_>) -> Option<Suite> {
+        if self.rejoin_due.is_none_or(|at| at > ctx.now.mono) {
+            return None;
+        }
         let due = self.leaf_wanted(ctx).filter(|(at, _)| *at <= ctx.now.mono);
-        due.map(|(_, suite)| suite)
+        self.leaves_asked.again = Some(ctx.now.mono.plus_ms(AGAIN_MS));
+        if let Some(stuck) = &mut self.stuck {
+            stuck.since = ctx.now.mono;
+        }
+        self.rejoin_due = self.leaf_wanted(ctx).map(|(at, _)| at);
+        due.filter(|_| self.clean_handle().is_some())
+            .map(|(_, suite)| suite)
     }
 
     /// Handle of a control key that no removed device holds: that of the newest node, else of the
@@ -302,18 +310,10 @@ impl Thread {
 
     /// Publishes a key package and asks for a leaf with it. A device that was removed since must not read it.
     pub(crate) fn ask_for_leaf(&mut self, ctx: &mut Ctx<'_>, package: Bytes) -> Result<(), CommandError> {
-        let again = ctx.now.mono.plus_ms(AGAIN_MS);
-        self.leaves_asked.again = Some(again);
-        if let Some(stuck) = &mut self.stuck {
-            stuck.since = ctx.now.mono;
-        }
         let (slot, _) = self.me(ctx.dev()).ok_or(CommandError::Forbidden)?;
         let handle = self
             .clean_handle()
             .ok_or(CommandError::Group("no control key".into()))?;
-        if self.leaves_asked.times >= limits::LEAVES_ASKED {
-            return Err(CommandError::Full("requests for a leaf"));
-        }
         self.leaves_asked.times += 1;
         let kp = Some(key_package_hash(&package));
         self.put_control(ctx, slot, handle, Class::Text, Object::KeyPackage(package))?;
